@@ -1,0 +1,61 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    DataShuntError
+    ├── CompositionError (TypeError, AttributeError)  a chain is put together wrongly
+    ├── InvalidInputError (TypeError, ValueError)     an input that cannot be routed
+    ├── SmallModelError (ValueError)                  a small model answered nonsense
+    ├── PolicyError (ValueError)                      a policy is malformed
+    │   └── PolicyMismatchError                       a policy of another model or label space
+    ├── CalibrationDataError (ValueError)             rows that nothing can be fitted on
+    ├── InfeasibleTargetError (ValueError)            no threshold reaches the goal on these rows
+    └── MissingExtraError (ImportError)               an optional dependency is not installed
+
+Each message names what came, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+
+class DataShuntError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class CompositionError(DataShuntError, TypeError, AttributeError):
+    """A chain is put together in a way that cannot work; the message says what to write.
+
+    It is an `AttributeError` too, so that `hasattr(unbound_shunt, "invoke")` is False.
+    """
+
+
+class InvalidInputError(DataShuntError, TypeError, ValueError):
+    """An input that cannot be routed, for example ``None`` or bytes."""
+
+
+class SmallModelError(DataShuntError, ValueError):
+    """A small model returned something other than one probability row per input."""
+
+
+class PolicyError(DataShuntError, ValueError):
+    """A policy, or a part of one, is malformed."""
+
+
+class PolicyMismatchError(PolicyError):
+    """A policy was fitted for another model or another label space."""
+
+
+class CalibrationDataError(DataShuntError, ValueError):
+    """The labelled rows cannot be used: too few, of unequal length, or with unknown labels."""
+
+
+class InfeasibleTargetError(DataShuntError, ValueError):
+    """No threshold reaches the goal on these rows at the wanted confidence level."""
+
+
+class MissingExtraError(DataShuntError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Say that `what` needs the packages of the extra `extra`."""
+        super().__init__(f"{what} needs packages that are not installed; run: pip install 'langchain-datashunt[{extra}]'")
