@@ -1,0 +1,106 @@
+"""Ask a small model first and a large one only where that helps.
+
+The public names live in their own modules and are loaded when first used, so that importing this package costs
+no more than importing LangChain's runnables::
+
+    from langchain_datashunt import RunnableDataShunt, ShuntPolicy
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_datashunt.candidates import TopK
+    from langchain_datashunt.composition import UnboundDataShunt
+    from langchain_datashunt.errors import (
+        CalibrationDataError,
+        CompositionError,
+        DataShuntError,
+        InfeasibleTargetError,
+        InvalidInputError,
+        MissingExtraError,
+        PolicyError,
+        PolicyMismatchError,
+        SmallModelError,
+    )
+    from langchain_datashunt.fitting import fit_policy
+    from langchain_datashunt.parsers import PromptPruningOutputParser
+    from langchain_datashunt.policy import FixedThreshold, ShuntPolicy
+    from langchain_datashunt.prompts import PromptPruningTemplate
+    from langchain_datashunt.router import RunnableDataShunt
+    from langchain_datashunt.small_models import RunnableClassifier, TransformersClassifier
+    from langchain_datashunt.thresholds import TargetRisk
+    from langchain_datashunt.types import Decision, Prediction, ShuntMetadata, SmallModel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CalibrationDataError",
+    "CompositionError",
+    "DataShuntError",
+    "Decision",
+    "FixedThreshold",
+    "InfeasibleTargetError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "PolicyError",
+    "PolicyMismatchError",
+    "Prediction",
+    "PromptPruningOutputParser",
+    "PromptPruningTemplate",
+    "RunnableClassifier",
+    "RunnableDataShunt",
+    "ShuntMetadata",
+    "ShuntPolicy",
+    "SmallModel",
+    "SmallModelError",
+    "TargetRisk",
+    "TopK",
+    "TransformersClassifier",
+    "UnboundDataShunt",
+    "fit_policy",
+]
+
+_HOME = {
+    "CalibrationDataError": "errors",
+    "CompositionError": "errors",
+    "DataShuntError": "errors",
+    "Decision": "types",
+    "FixedThreshold": "policy",
+    "InfeasibleTargetError": "errors",
+    "InvalidInputError": "errors",
+    "MissingExtraError": "errors",
+    "PolicyError": "errors",
+    "PolicyMismatchError": "errors",
+    "Prediction": "types",
+    "PromptPruningOutputParser": "parsers",
+    "PromptPruningTemplate": "prompts",
+    "RunnableClassifier": "small_models",
+    "RunnableDataShunt": "router",
+    "ShuntMetadata": "types",
+    "ShuntPolicy": "policy",
+    "SmallModel": "types",
+    "SmallModelError": "errors",
+    "TargetRisk": "thresholds",
+    "TopK": "candidates",
+    "TransformersClassifier": "small_models",
+    "UnboundDataShunt": "composition",
+    "fit_policy": "fitting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module at its first use, and keep it."""
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})
