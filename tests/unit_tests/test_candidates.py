@@ -16,9 +16,7 @@ from langchain_datashunt.errors import PolicyError
 CLASSES = ("bad", "fine", "good")
 ROW = np.array([0.1, 0.2, 0.7])
 
-weights = arrays.arrays(
-    np.float64, st.tuples(st.integers(1, 8), st.integers(1, 12)), elements=st.floats(0.01, 1.0, width=32)
-)
+weights = arrays.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 12)), elements=st.floats(0.01, 1.0))
 
 
 @given(weights, st.integers(1, 15))
