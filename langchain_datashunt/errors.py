@@ -58,4 +58,5 @@ class MissingExtraError(DataShuntError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         """Say that `what` needs the packages of the extra `extra`."""
-        super().__init__(f"{what} needs packages that are not installed; run: pip install 'langchain-datashunt[{extra}]'")
+        install = f"pip install 'langchain-datashunt[{extra}]'"
+        super().__init__(f"{what} needs packages that are not installed; run: {install}")

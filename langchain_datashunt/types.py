@@ -39,7 +39,7 @@ class SmallModel(Protocol):
     def classes_(self) -> Sequence[Any]:
         """The labels, in column order."""
 
-    def predict_proba(self, inputs: Sequence[Any], /) -> Any:  # noqa: ANN401  scikit-learn: ndarray, torch: Tensor
+    def predict_proba(self, inputs: Sequence[Any], /) -> Any:
         """Return an ``(n, k)`` float array whose rows sum to 1."""
 
 
