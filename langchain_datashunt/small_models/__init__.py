@@ -1,0 +1,56 @@
+"""Small models: whatever has `classes_` and a vectorised `predict_proba`.
+
+Any fitted scikit-learn classifier is one as it is. The adapters here make one of a transformer, of embeddings and a
+scikit-learn head, of a LangChain Runnable, or of a plain function. Each lives in its own module and is loaded at its
+first use, so that importing this package loads neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from langchain_datashunt.small_models.answers import class_names, label_name, probability_rows
+from langchain_datashunt.small_models.fingerprints import version_of
+
+if TYPE_CHECKING:
+    from langchain_datashunt.small_models.embeddings import EmbeddingClassifier
+    from langchain_datashunt.small_models.encoder import SentenceEncoder
+    from langchain_datashunt.small_models.function import FunctionClassifier
+    from langchain_datashunt.small_models.runnable import RunnableClassifier
+    from langchain_datashunt.small_models.transformers import TransformersClassifier
+
+__all__ = [
+    "EmbeddingClassifier",
+    "FunctionClassifier",
+    "RunnableClassifier",
+    "SentenceEncoder",
+    "TransformersClassifier",
+    "class_names",
+    "label_name",
+    "probability_rows",
+    "version_of",
+]
+
+_HOME = {
+    "EmbeddingClassifier": "embeddings",
+    "FunctionClassifier": "function",
+    "RunnableClassifier": "runnable",
+    "SentenceEncoder": "encoder",
+    "TransformersClassifier": "transformers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an adapter from its module at its first use, and keep it."""
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})
