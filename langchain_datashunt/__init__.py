@@ -26,12 +26,18 @@ if TYPE_CHECKING:
         SmallModelError,
     )
     from langchain_datashunt.fitting import fit_policy
+    from langchain_datashunt.goals import TargetRisk
     from langchain_datashunt.parsers import PromptPruningOutputParser
     from langchain_datashunt.policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompts import PromptPruningTemplate
     from langchain_datashunt.router import RunnableDataShunt
-    from langchain_datashunt.small_models import RunnableClassifier, TransformersClassifier
-    from langchain_datashunt.thresholds import TargetRisk
+    from langchain_datashunt.small_models import (
+        EmbeddingClassifier,
+        FunctionClassifier,
+        RunnableClassifier,
+        SentenceEncoder,
+        TransformersClassifier,
+    )
     from langchain_datashunt.types import Decision, Prediction, ShuntMetadata, SmallModel
 
 __version__ = "0.1.0"
@@ -41,7 +47,9 @@ __all__ = [
     "CompositionError",
     "DataShuntError",
     "Decision",
+    "EmbeddingClassifier",
     "FixedThreshold",
+    "FunctionClassifier",
     "InfeasibleTargetError",
     "InvalidInputError",
     "MissingExtraError",
@@ -52,6 +60,7 @@ __all__ = [
     "PromptPruningTemplate",
     "RunnableClassifier",
     "RunnableDataShunt",
+    "SentenceEncoder",
     "ShuntMetadata",
     "ShuntPolicy",
     "SmallModel",
@@ -68,7 +77,9 @@ _HOME = {
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
+    "EmbeddingClassifier": "small_models",
     "FixedThreshold": "policy",
+    "FunctionClassifier": "small_models",
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
     "MissingExtraError": "errors",
@@ -79,11 +90,12 @@ _HOME = {
     "PromptPruningTemplate": "prompts",
     "RunnableClassifier": "small_models",
     "RunnableDataShunt": "router",
+    "SentenceEncoder": "small_models",
     "ShuntMetadata": "types",
     "ShuntPolicy": "policy",
     "SmallModel": "types",
     "SmallModelError": "errors",
-    "TargetRisk": "thresholds",
+    "TargetRisk": "goals",
     "TopK": "candidates",
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "composition",
