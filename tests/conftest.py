@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["langchain_datashunt.pytest_plugin"]
+
+
+@pytest.fixture(scope="session")
+def recorded_data() -> Path:
+    """The folder with recorded answers of real large models; tests that need it are skipped without."""
+    beside_the_checkout = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("DATASHUNT_SHARED", beside_the_checkout))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no recorded answers in {folder}; name their folder with DATASHUNT_SHARED")
+    return folder
