@@ -14,15 +14,17 @@ from langchain_datashunt.small_models.answers import class_names, label_name, pr
 from langchain_datashunt.small_models.fingerprints import version_of
 
 if TYPE_CHECKING:
-    from langchain_datashunt.small_models.embeddings import EmbeddingClassifier
-    from langchain_datashunt.small_models.encoder import SentenceEncoder
-    from langchain_datashunt.small_models.function import FunctionClassifier
-    from langchain_datashunt.small_models.runnable import RunnableClassifier
-    from langchain_datashunt.small_models.transformers import TransformersClassifier
+    from langchain_datashunt.small_models.embedding_classifier import EmbeddingClassifier
+    from langchain_datashunt.small_models.function_classifier import FunctionClassifier
+    from langchain_datashunt.small_models.linear_head import LinearHead
+    from langchain_datashunt.small_models.runnable_classifier import RunnableClassifier
+    from langchain_datashunt.small_models.sentence_encoder import SentenceEncoder
+    from langchain_datashunt.small_models.transformers_classifier import TransformersClassifier
 
 __all__ = [
     "EmbeddingClassifier",
     "FunctionClassifier",
+    "LinearHead",
     "RunnableClassifier",
     "SentenceEncoder",
     "TransformersClassifier",
@@ -33,11 +35,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "EmbeddingClassifier": "embeddings",
-    "FunctionClassifier": "function",
-    "RunnableClassifier": "runnable",
-    "SentenceEncoder": "encoder",
-    "TransformersClassifier": "transformers",
+    "EmbeddingClassifier": "embedding_classifier",
+    "FunctionClassifier": "function_classifier",
+    "LinearHead": "linear_head",
+    "RunnableClassifier": "runnable_classifier",
+    "SentenceEncoder": "sentence_encoder",
+    "TransformersClassifier": "transformers_classifier",
 }
 
 

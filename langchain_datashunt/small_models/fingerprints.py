@@ -21,7 +21,7 @@ from langchain_datashunt.errors import SmallModelError
 
 _LENGTH = 16  # hexadecimal digits shown: 64 bits tell any two models of a team apart
 
-# Attributes of estimators that change no answer: how it runs, how its search went, and an id() that no two processes share.
+# Attributes of estimators that change no answer: how they run, how a search went, and an id() of one process.
 _IRRELEVANT = frozenset(
     {"n_jobs", "verbose", "memory", "cv_results_", "refit_time_", "_stop_words_id", "_sklearn_output_config"}
 )
@@ -190,6 +190,7 @@ class _Walk:
         self.feed(None if pairs is None else dict(pairs))
 
     def _apart(self, value: Any) -> str:
+        """Return the digest of a value by itself, to sort by."""
         walk = _Walk()
         walk._inside = list(self._inside)
         walk.feed(value)
