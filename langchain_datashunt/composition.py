@@ -67,8 +67,9 @@ class UnboundDataShunt(metaclass=_SaysWhatToWrite):
 
     def pipe(self, large: Any, *others: Any, name: str | None = None) -> Runnable[Any, Any]:
         """Return ``self.to(large)``, followed by `others`."""
-        bound = self.to(large)
-        return bound.pipe(*others, name=name) if others else bound
+        if others:
+            return self.to(large).pipe(*others, name=name)
+        return UnboundDataShunt({**self._options, "name": name or self._options.get("name")}).to(large)
 
     def __getattr__(self, name: str) -> Any:
         """Name the remedy where a method of a Runnable is asked for."""
@@ -98,6 +99,11 @@ def as_large(large: Any) -> Runnable[Any, Any]:
         )
     if isinstance(large, BaseOutputParser):
         raise CompositionError("an output parser alone cannot be the large branch; write `shunt | llm | parser`")
+    if isinstance(large, type):
+        raise CompositionError(
+            f"the large branch must be a Runnable; got the class {large.__name__} ({type(large).__name__}): make an "
+            f"instance of it, {large.__name__}(...)"
+        )
     try:
         runnable: Runnable[Any, Any] = coerce_to_runnable(large)
     except TypeError as error:

@@ -84,7 +84,11 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
         selector=shunt.input,
         large=shunt.large,
         large_inputs=large_inputs(
-            shunt.large, prompt=prompt, input_key=shunt.input_key, hint_position=shunt.hint_position
+            shunt.large,
+            classes=rule.classes,
+            prompt=prompt,
+            input_key=shunt.input_key,
+            hint_position=shunt.hint_position,
         ),
         answerer=Answerer.for_branch(shunt.large, shunt.answer),
         on_large_error=shunt.on_large_error,

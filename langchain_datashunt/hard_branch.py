@@ -45,6 +45,7 @@ class LargeInputs(Protocol):
 def large_inputs(
     large: Runnable[Any, Any],
     *,
+    classes: tuple[str, ...],
     prompt: BasePromptTemplate[Any],
     input_key: str | None,
     hint_position: Literal["system"] | None,
@@ -53,6 +54,7 @@ def large_inputs(
 
     Args:
         large: The large branch.
+        classes: All labels.
         prompt: The template between a text and a bare chat model.
         input_key: The template variable that takes a text input; by default the one that is no hint.
         hint_position: ``"system"`` adds one message with the hints to conversations for a bare chat model.
@@ -63,9 +65,9 @@ def large_inputs(
     first = first_step(large)
     if isinstance(first, BasePromptTemplate) and (hints := _declared_hints(first)):
         key = _input_variable(first, input_key)
-        return TemplateInputs(hints, key, tuple(sorted(set(first.input_variables) - set(HINTS))))
+        return TemplateInputs(classes, hints, key, tuple(sorted(set(first.input_variables) - set(HINTS))))
     if isinstance(unwrapped(large), BaseChatModel) and input_key is None:
-        return ChatModelInputs(prompt, _declared_hints(prompt), _input_variable(prompt, None), hint_position)
+        return ChatModelInputs(classes, prompt, _declared_hints(prompt), _input_variable(prompt, None), hint_position)
     if input_key is not None:
         raise CompositionError(
             f"input_key={input_key!r} names a variable of a prompt template with hints ({', '.join(HINTS)}); the large "
@@ -102,23 +104,27 @@ def _input_variable(template: BasePromptTemplate[Any], input_key: str | None) ->
     return own[0]
 
 
-def hint_values(decision: Decision) -> dict[str, Any]:
-    """Return the values of the hint variables; empty where the small model failed or knows no probabilities."""
+def hint_values(decision: Decision, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values of the hint variables.
+
+    Without known probabilities every class is a candidate and the prior is empty; where the small model failed there is
+    no prediction either.
+    """
     prediction = decision.prediction
-    if prediction is None:
-        return {"candidates": CandidateLabels(), "prior": Prior(), "prediction": ""}
-    candidates = prediction.classes if decision.candidates is None else decision.candidates
-    known = prediction.probabilities is not None
-    prior = Prior.of(prediction.classes, prediction.probabilities) if prediction.probabilities is not None else Prior()
-    if known and decision.candidates is None:
-        candidates = tuple(prior)
-    return {"candidates": CandidateLabels(candidates), "prior": prior, "prediction": prediction.label}
+    probabilities = None if prediction is None else prediction.probabilities
+    prior = Prior() if probabilities is None else Prior.of(classes, probabilities)
+    return {
+        "candidates": CandidateLabels(decision.candidates or tuple(prior) or classes),
+        "prior": prior,
+        "prediction": "" if prediction is None else prediction.label,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
     """Feeds a branch that starts with a prompt template with hint variables: a mapping, hints included."""
 
+    classes: tuple[str, ...]
     hints: tuple[str, ...]
     input_variable: str
     required: tuple[str, ...]
@@ -158,7 +164,7 @@ class TemplateInputs:
 
     def _mapping(self, value: Any, decision: Decision) -> dict[str, Any]:
         own = dict(value) if isinstance(value, Mapping) else {self.input_variable: value}
-        offered = hint_values(decision)
+        offered = hint_values(decision, self.classes)
         return {**own, **{hint: offered[hint] for hint in self.hints}}
 
 
@@ -166,6 +172,7 @@ class TemplateInputs:
 class ChatModelInputs:
     """Feeds a bare chat model: a text goes through the pruning prompt, conversations pass unchanged."""
 
+    classes: tuple[str, ...]
     prompt: BasePromptTemplate[Any]
     hints: tuple[str, ...]
     input_variable: str
@@ -192,12 +199,12 @@ class ChatModelInputs:
 
     def _one(self, value: Any, decision: Decision, config: RunnableConfig) -> Any:
         if isinstance(value, str):
-            offered = hint_values(decision)
+            offered = hint_values(decision, self.classes)
             variables = {self.input_variable: value, **{hint: offered[hint] for hint in self.hints}}
             return self.prompt.invoke(variables, config)
         if self.hint_position is None:
             return value
-        return _with_system_hint(value, decision)
+        return _with_system_hint(value, decision, self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +234,10 @@ class UnchangedInputs:
         return list(values)
 
 
-def _with_system_hint(value: Any, decision: Decision) -> ChatPromptValue:
+def _with_system_hint(value: Any, decision: Decision, classes: tuple[str, ...]) -> ChatPromptValue:
     """Return the conversation with one system message more, behind those that open it."""
     messages: list[BaseMessage] = value.to_messages() if isinstance(value, PromptValue) else convert_to_messages(value)
-    hints = hint_values(decision)
+    hints = hint_values(decision, classes)
     if not hints["prior"]:
         return ChatPromptValue(messages=messages)
     text = f"A small classifier's estimate for the last human message: {hints['prior']}. It can be wrong."

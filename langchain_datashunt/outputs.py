@@ -5,11 +5,11 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.runnables import Runnable, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
@@ -50,9 +50,19 @@ def output_kind(large: Runnable[Any, Any]) -> OutputKind | None:
     if own_kind is not None:
         return own_kind if own_kind in get_args(OutputKind) else None
     try:
-        return _kind_of_type(inner.OutputType)
-    except TypeError:  # the runnable does not declare its output
+        return _kind_of_type(_declared_output(inner))
+    except (TypeError, NameError):  # the runnable does not declare its output, or with a name that cannot be found
         return None
+
+
+def _declared_output(runnable: Runnable[Any, Any]) -> Any:
+    declared = runnable.OutputType
+    if isinstance(declared, str) and isinstance(
+        runnable, RunnableLambda
+    ):  # annotations of a module that postpones them
+        function = getattr(runnable, "func", None) or runnable.afunc
+        return get_type_hints(function)["return"]
+    return declared
 
 
 def _kind_of_type(declared: Any) -> OutputKind | None:
