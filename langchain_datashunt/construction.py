@@ -112,7 +112,7 @@ def candidate_rule_of(rule: CandidateRule | Mapping[str, Any] | None) -> Candida
         if name not in CANDIDATE_RULES:
             raise CompositionError(f"candidates= names the rule {name!r}; known are {sorted(CANDIDATE_RULES)}")
         return CANDIDATE_RULES[name](**options)
-    if rule is not None and not isinstance(rule, CandidateRule):
+    if rule is not None and (isinstance(rule, type) or not isinstance(rule, CandidateRule)):
         raise CompositionError(f"candidates= takes a candidate rule, for example TopK(5); got {rule!r}")
     return rule
 

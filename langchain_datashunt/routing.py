@@ -268,7 +268,7 @@ class _BatchRun:
         for row, i in enumerate(checked.valid):
             decision = decisions[row]
             if decision.route == "small":
-                self._settle(i, self._routing.answerer.small_output(decision), decision)
+                self._settle_small(i, decision)
             elif (error := decisions.fatal_error(row)) is not None:
                 self._settle(i, error, decision)
             else:
@@ -283,13 +283,11 @@ class _BatchRun:
 
     def settle_hard(self, deferred: Mapping[int, Decision], answers: Sequence[Any]) -> None:
         """Note the large branch's answers, and the small model's where it falls back."""
-        answerer = self._routing.answerer
         for (i, decision), answer in zip(deferred.items(), answers, strict=True):
             if not isinstance(answer, Exception):
-                self._settle(i, answerer.stamped(answer, decision), decision)
+                self._settle(i, self._routing.answerer.stamped(answer, decision), decision)
             elif self._routing.falls_back(answer, decision):
-                fallback = fallen_back(decision, answer)
-                self._settle(i, answerer.small_output(fallback), fallback)
+                self._settle_small(i, fallen_back(decision, answer))
             else:
                 self._settle(i, answer, decision)
 
@@ -297,6 +295,13 @@ class _BatchRun:
         """Return the outputs in the order of the inputs."""
         settled = {**self._outputs, **errors}
         return [settled[i] for i in range(len(self._inputs))]
+
+    def _settle_small(self, i: int, decision: Decision) -> None:
+        try:
+            output = self._routing.answerer.small_output(decision)
+        except Exception as error:  # noqa: BLE001  the user's answer= failed, on this input only
+            output = error
+        self._settle(i, output, decision)
 
     def _settle(self, i: int, output: Any, decision: Decision) -> None:
         self._outputs[i] = output
