@@ -250,12 +250,14 @@ def test_a_wrapped_chat_model_is_fed_like_a_bare_one(wrap: Any) -> None:
     assert wrapped.calls[0].messages == plain.calls[0].messages
 
 
-def test_the_prompt_before_a_bare_chat_model_can_be_ones_own() -> None:
+def test_the_pruning_prompt_before_a_bare_chat_model_can_be_ones_own() -> None:
     llm = RecordingChatModel()
-    template = PromptPruningTemplate.from_labels(THREE.classes_)
-    (shunt(THREE, prompt=template) | llm).invoke("Rain?")
-    expected = template.invoke({"text": "Rain?", "candidates": THREE.classes_, "prior": "", "prediction": ""})
-    assert llm.calls[0].messages[-1].text.endswith("Rain?") or expected is None
+    template = PromptPruningTemplate(THREE.classes_, instructions="Which desk?", hints="both", text_variable="letter")
+    (shunt(THREE, prompt=template, candidates=TopK(2)) | llm).invoke("Rain?")
+    system, human = llm.calls[0].messages
+    assert system.text.startswith("Which desk?")
+    assert "politics" not in system.text
+    assert human.text == "Rain?"
 
 
 def test_a_plain_chat_template_can_be_the_prompt_before_a_bare_chat_model() -> None:
