@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import set_config_context
+from langchain_core.runnables.utils import coro_with_context
 from typing_extensions import override
 
 from langchain_datashunt.deciding import Decider, Decisions
@@ -37,7 +39,7 @@ class SmallStep(Runnable[Any, Any]):
         box: list[Decisions] = []
 
         def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:  # noqa: ARG001
-            box.append(self.decider.decide(inputs, requests, config) if made is None else made)
+            box.append(self._decided(inputs, requests, config) if made is None else made)
             return _shown(box[0])
 
         outputs = self._batch_with_config(run, selected, configs, return_exceptions=True)
@@ -52,11 +54,24 @@ class SmallStep(Runnable[Any, Any]):
         box: list[Decisions] = []
 
         async def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:  # noqa: ARG001
-            box.append(await self.decider.adecide(inputs, requests, config) if made is None else made)
+            box.append(await self._adecided(inputs, requests, config) if made is None else made)
             return _shown(box[0])
 
         outputs = await self._abatch_with_config(run, selected, configs, return_exceptions=True)
         return _taken(box, outputs)
+
+    def _decided(self, inputs: list[Any], requests: Requests, configs: list[RunnableConfig]) -> Decisions:
+        if len(configs) > 1:
+            return self.decider.decide(inputs, requests, configs)
+        with set_config_context(configs[0]) as context:  # else LangChain hangs a bound model's runs below the shunt's
+            return context.run(self.decider.decide, inputs, requests, configs)
+
+    async def _adecided(self, inputs: list[Any], requests: Requests, configs: list[RunnableConfig]) -> Decisions:
+        deciding = self.decider.adecide(inputs, requests, configs)
+        if len(configs) > 1:
+            return await deciding
+        with set_config_context(configs[0]) as context:
+            return await coro_with_context(deciding, context)
 
     @override
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> ShuntMetadata:
