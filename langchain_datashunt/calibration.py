@@ -1,33 +1,28 @@
 """Calibration: turn a small model's probabilities into ones that mean what they say.
 
-A calibration is a frozen value with `apply`, which needs NumPy only; fitting one needs SciPy (extra ``fit``). Every
-calibration here is one monotone function applied to all entries of a row, then normalised: the order of the classes
-in a row stays, and so does the label that the small model would give.
+A calibration is a frozen value; applying one needs NumPy only. Every calibration here is one increasing function
+applied to all entries of a row, then normalised: the order of the classes in a row stays, and so does the label that
+the small model would give. `langchain_datashunt.calibration_fitting` fits them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from langchain_datashunt.errors import CalibrationDataError, MissingExtraError, PolicyError
+from langchain_datashunt.errors import PolicyError
 from langchain_datashunt.types import FloatArray
-
-IntArray = NDArray[np.intp]
-CalibrationChoice = Literal["auto", "temperature", "isotonic", "none"]
 
 PROBABILITY_FLOOR = 1e-38
 """Smallest probability told apart from zero: the least normal float32, in which most models answer."""
 
-TEMPERATURE_BOUNDS = (0.05, 100.0)
-
 
 class Calibration(Protocol):
-    """A monotone map of ``(n, k)`` probabilities, rows summing to 1, to better ones of the same shape."""
+    """An increasing map of ``(n, k)`` probabilities, rows summing to 1, to better ones of the same shape."""
 
     kind: ClassVar[str]
 
@@ -60,6 +55,10 @@ class TemperatureScaling:
     Attributes:
         temperature: Positive; above 1 softens an overconfident model, below 1 sharpens an underconfident one. It has
             nothing to do with the sampling temperature of a language model.
+
+    Example:
+        >>> TemperatureScaling(2.0).apply(np.array([[0.9, 0.1]])).round(2).tolist()
+        [[0.75, 0.25]]
     """
 
     kind: ClassVar[str] = "temperature"
@@ -67,51 +66,69 @@ class TemperatureScaling:
 
     def __post_init__(self) -> None:
         """Refuse a temperature that is not a positive finite number."""
-        if not (np.isfinite(self.temperature) and self.temperature > 0):
+        if not (_is_number(self.temperature) and 0 < self.temperature < np.inf):
             raise PolicyError(f"the calibration temperature must be positive and finite, got {self.temperature!r}")
 
     def apply(self, probabilities: FloatArray) -> FloatArray:
         """Return ``softmax(log(probabilities) / temperature)`` by row."""
-        scaled = _log(probabilities)
-        scaled /= self.temperature
-        return _softmax_in_place(scaled)
+        logits = log_probabilities(probabilities)
+        logits /= self.temperature
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
         return {"kind": self.kind, "temperature": self.temperature}
 
 
-def fit_temperature(probabilities: FloatArray, targets: IntArray) -> TemperatureScaling:
-    """Fit the temperature of least negative log-likelihood.
+@dataclass(frozen=True, slots=True)
+class IsotonicCalibration:
+    """One increasing, piecewise linear function of every entry, then each row divided by its sum.
 
-    The search is a bounded scalar one on the log of the temperature, where the loss has one minimum. Classes without
-    rows and saturated probabilities (exact 0 and 1) are fine.
+    Fitted on the entries of all classes together, it keeps the label and needs no rows of every class (the
+    accuracy-preserving multi-class form of Zhang, Kailkhura and Han 2020, section 3.3).
 
-    Args:
-        probabilities: ``(n, k)`` uncalibrated.
-        targets: ``(n,)`` columns of the true classes.
-
-    Raises:
-        CalibrationDataError: There are no rows.
+    Attributes:
+        inputs: Probabilities at the knots, strictly increasing in [0, 1].
+        outputs: Calibrated values at the knots, never falling, in [0, 1].
+        slope: Weight of the identity mixed in, in (0, 1], which makes the function strictly increasing and positive.
     """
-    _require_rows(probabilities)
-    minimize_scalar = _scipy_minimize_scalar()
-    logs = _log(probabilities)
-    true_logs = np.take_along_axis(logs, targets[:, None], axis=1)[:, 0]
-    # Shifting a row by its largest entry changes no softmax, and no exp below can overflow at any temperature.
-    largest = logs.max(axis=1)
-    logs -= largest[:, None]
-    true_logs = true_logs - largest
-    buffer = np.empty_like(logs)
 
-    def loss(log_temperature: float) -> float:
-        inverse = np.exp(-log_temperature)
-        np.multiply(logs, inverse, out=buffer)
-        np.exp(buffer, out=buffer)
-        return float(np.mean(np.log(buffer.sum(axis=1)) - true_logs * inverse))
+    kind: ClassVar[str] = "isotonic"
+    inputs: tuple[float, ...]
+    outputs: tuple[float, ...]
+    slope: float
+    _knots: tuple[FloatArray, FloatArray] = field(init=False, repr=False, compare=False)
 
-    found = minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded", options={"xatol": 1e-4})
-    return TemperatureScaling(float(np.exp(found.x)))
+    def __post_init__(self) -> None:
+        """Refuse knots that make no increasing function."""
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        if len(self.inputs) != len(self.outputs) or not _within_unit((*self.inputs, *self.outputs)):
+            raise PolicyError("an isotonic calibration needs as many inputs as outputs, all numbers in [0, 1]")
+        rising = all(a < b for a, b in pairwise(self.inputs)) and all(a <= b for a, b in pairwise(self.outputs))
+        if not (self.inputs and rising and _is_number(self.slope) and 0 < self.slope <= 1):
+            raise PolicyError("an isotonic calibration needs rising knots and a slope in (0, 1]")
+        inputs, outputs = np.array(self.inputs), np.array(self.outputs)
+        object.__setattr__(self, "_knots", (inputs, (1 - self.slope) * outputs))
+
+    def apply(self, probabilities: FloatArray) -> FloatArray:
+        """Return the function of every entry, normalised by row."""
+        values = np.interp(probabilities, *self._knots)
+        values += self.slope * probabilities
+        values /= values.sum(axis=1, keepdims=True)
+        return np.asarray(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {"kind": self.kind, "inputs": list(self.inputs), "outputs": list(self.outputs), "slope": self.slope}
+
+
+_KINDS: dict[str, type[NoCalibration | TemperatureScaling | IsotonicCalibration]] = {
+    kind.kind: kind for kind in (NoCalibration, TemperatureScaling, IsotonicCalibration)
+}
 
 
 def calibration_from_dict(record: Mapping[str, Any]) -> Calibration:
@@ -120,38 +137,24 @@ def calibration_from_dict(record: Mapping[str, Any]) -> Calibration:
     Raises:
         PolicyError: The record names no calibration of this version, or its parameters are malformed.
     """
-    kind = record.get("kind")
-    parameters = {name: value for name, value in record.items() if name != "kind"}
+    if not isinstance(record, Mapping) or record.get("kind") not in _KINDS:
+        found = record.get("kind") if isinstance(record, Mapping) else record
+        raise PolicyError(f"unknown calibration {found!r}, expected one of {sorted(_KINDS)}")
     try:
-        if kind == NoCalibration.kind:
-            return NoCalibration(**parameters)
-        if kind == TemperatureScaling.kind:
-            return TemperatureScaling(**parameters)
+        return _KINDS[record["kind"]](**{name: value for name, value in record.items() if name != "kind"})
     except TypeError as error:
-        raise PolicyError(f"the calibration {dict(record)!r} is malformed: {error}") from error
-    raise PolicyError(f"unknown calibration {kind!r}, expected one of ['none', 'temperature']")
+        raise PolicyError(f"the calibration {record['kind']!r} is malformed: {error}") from error
 
 
-def _log(probabilities: FloatArray) -> FloatArray:
+def log_probabilities(probabilities: FloatArray) -> FloatArray:
+    """Return a new array of logs, those of exact zeros being that of `PROBABILITY_FLOOR`."""
     logs = np.maximum(probabilities, PROBABILITY_FLOOR)
     return np.log(logs, out=logs)
 
 
-def _softmax_in_place(logits: FloatArray) -> FloatArray:
-    logits -= logits.max(axis=1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=1, keepdims=True)
-    return logits
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _require_rows(probabilities: FloatArray) -> None:
-    if not len(probabilities):
-        raise CalibrationDataError("no rows to calibrate on: give more labelled rows or a larger calibration share")
-
-
-def _scipy_minimize_scalar() -> Callable[..., Any]:
-    try:
-        from scipy.optimize import minimize_scalar  # noqa: PLC0415  an extra, needed only while fitting
-    except ImportError as error:
-        raise MissingExtraError("fitting a calibration", "fit") from error
-    return minimize_scalar  # type: ignore[no-any-return]
+def _within_unit(values: Sequence[float]) -> bool:
+    return all(_is_number(value) and 0 <= value <= 1 for value in values)

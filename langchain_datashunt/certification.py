@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from langchain_datashunt.errors import MissingExtraError
 from langchain_datashunt.types import BoolArray, FloatArray
 
+Counts = NDArray[np.intp]
 Quantity = Literal["selective_risk", "accuracy_loss", "deferral_rate"]
+
+_INTERVAL_SHARE = 0.1
+"""Share of the error level that `non_inferiority_p_values` spends on bounding the rate of disagreement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +72,113 @@ class Certificate:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AcceptedCounts:
-    """Rows at or above each of m thresholds.
-
-    Attributes:
-        thresholds: ``(m,)``.
-        accepted: ``(m,)`` number of rows whose confidence is at or above the threshold.
-        wrong: ``(m,)`` number of those whose label is wrong.
-        n: All rows.
-    """
-
-    thresholds: FloatArray
-    accepted: NDArray[np.intp]
-    wrong: NDArray[np.intp]
-    n: int
+def accepted_counts(confidence: FloatArray, thresholds: FloatArray) -> Counts:
+    """Return, for each of m thresholds, how many of n rows have a confidence at or above it."""
+    return len(confidence) - np.searchsorted(np.sort(confidence), thresholds, side="left")
 
 
-def count_accepted(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray) -> AcceptedCounts:
-    """Count accepted rows, and errors among them, at each threshold.
+def accepted_sums(confidence: FloatArray, values: NDArray[Any], thresholds: FloatArray) -> FloatArray:
+    """Return, for each of m thresholds, the sum of `values` over the rows with a confidence at or above it.
 
     Args:
-        confidence: ``(n,)`` in [0, 1].
-        wrong: ``(n,)`` whether the small model's label is wrong.
+        confidence: ``(n,)``.
+        values: ``(n,)``.
         thresholds: ``(m,)`` in any order.
     """
     order = np.argsort(confidence, kind="stable")
     below = np.searchsorted(confidence[order], thresholds, side="left")
-    errors_below = np.concatenate([[0], np.cumsum(wrong[order])])
-    return AcceptedCounts(
-        thresholds=np.asarray(thresholds, dtype=np.float64),
-        accepted=len(confidence) - below,
-        wrong=errors_below[-1] - errors_below[below],
-        n=len(confidence),
-    )
+    sums = np.concatenate([[0.0], np.cumsum(values[order], dtype=np.float64)])
+    return np.asarray(sums[-1] - sums[below])
 
 
-def binomial_p_value(errors: NDArray[np.intp], trials: NDArray[np.intp], target: float) -> FloatArray:
-    """Return the exact p-value of "the error rate exceeds `target`": the chance of so few errors at that rate.
+def risk_p_values(errors: Counts, accepted: Counts, target: float | FloatArray) -> FloatArray:
+    """Return exact p-values of "the error rate exceeds `target`": the chance of so few errors at that rate.
 
-    Elementwise; 1 where there are no trials.
+    Given the number of accepted rows, their errors are binomial with the selective risk. 1 where none is accepted.
     """
-    try:
-        from scipy.special import bdtr  # noqa: PLC0415  an extra, needed only while fitting
-    except ImportError as error:
-        raise MissingExtraError("certifying a threshold", "fit") from error
-    return np.where(trials > 0, bdtr(errors.astype(np.float64), np.maximum(trials, 1), target), 1.0)
+    special = _scipy_special()
+    return np.where(accepted > 0, special.bdtr(errors.astype(np.float64), np.maximum(accepted, 1), target), 1.0)
+
+
+def passing_power(accepted: Counts, risk: FloatArray, target: float, level: float) -> FloatArray:
+    """Return the chance that so many accepted rows of true risk `risk` pass the test of `target`."""
+    critical = critical_errors(accepted, target, level)
+    chance = risk_p_values(np.maximum(critical, 0), accepted, risk)
+    return np.where((critical >= 0) & (accepted > 0), chance, 0.0)
+
+
+def critical_errors(accepted: Counts, target: float, level: float) -> Counts:
+    """Return the largest number of errors at which `risk_p_values` is at most `level`; -1 where there is none."""
+    from scipy.stats import binom  # noqa: PLC0415  an extra, needed only while fitting
+
+    return np.asarray(binom.ppf(level, accepted, target), dtype=np.intp) - 1
+
+
+def non_inferiority_p_values(losses: Counts, gains: Counts, n: int, margin: float, level: float) -> FloatArray:
+    """Return exact p-values of "the system loses more than `margin` of accuracy against the large model".
+
+    The test is McNemar's exact conditional one. Of n rows, the system is wrong where the large model is right on
+    `losses` and right where it is wrong on `gains`. Given their sum, the losses are binomial with a share of at least
+    ``1/2 + margin / (2 q)`` if the hypothesis holds, q being the rate of disagreement. That share falls with q, so an
+    upper Clopper-Pearson limit of q stands in for it, and the chance that the limit fails is added to the p-value
+    (Berger and Boos 1994). With margin 0 no limit is needed.
+
+    Args:
+        losses: ``(m,)``, one for each threshold.
+        gains: ``(m,)``.
+        n: Rows.
+        margin: In [0, 1).
+        level: Error level that the p-values will be compared with.
+    """
+    special = _scipy_special()
+    disagreements = losses + gains
+    if margin == 0:
+        tails = special.bdtr(losses.astype(np.float64), np.maximum(disagreements, 1), 0.5)
+        return np.where(disagreements > 0, tails, 1.0)
+    spent = _INTERVAL_SHARE * level
+    largest_rate = upper_limit(disagreements, n, spent)
+    share = np.minimum(0.5 + margin / (2 * largest_rate), 1.0)
+    tails = special.bdtr(losses.astype(np.float64), np.maximum(disagreements, 1), share)
+    # A loss needs a disagreement: where these are rarer than the margin, the hypothesis is impossible.
+    return np.where(largest_rate <= margin, spent, np.where(disagreements > 0, np.minimum(tails + spent, 1.0), 1.0))
+
+
+def upper_limit(successes: Counts, trials: int | Counts, error: float) -> FloatArray:
+    """Return the one-sided upper Clopper-Pearson limit of a rate, which fails with a chance of at most `error`."""
+    special = _scipy_special()
+    rest = np.maximum(trials - successes, 1)
+    return np.where(successes < trials, special.betaincinv(successes + 1.0, rest, 1 - error), 1.0)
+
+
+def exact_interval(successes: int, trials: int, confidence_level: float = 0.95) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval of a rate; (0, 1) without trials.
+
+    Example:
+        >>> [round(end, 4) for end in exact_interval(0, 100)]
+        [0.0, 0.0362]
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    error = (1 - confidence_level) / 2
+    hits = np.array([successes, trials - successes], dtype=np.intp)
+    upper, upper_of_rest = upper_limit(hits, trials, error)
+    return float(1 - upper_of_rest), float(upper)
 
 
 def walk_sequence(p_values: FloatArray, level: float) -> int:
     """Return how many hypotheses, from the first on, a fixed-sequence test rejects at error level `level`."""
     failing = np.flatnonzero(p_values > level)
     return int(failing[0]) if len(failing) else len(p_values)
+
+
+def count_wrong(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray) -> Counts:
+    """Return, for each of m thresholds, how many accepted rows are wrong."""
+    return np.rint(accepted_sums(confidence, wrong, thresholds)).astype(np.intp)
+
+
+def _scipy_special() -> Any:
+    try:
+        from scipy import special  # noqa: PLC0415  an extra, needed only while fitting
+    except ImportError as error:
+        raise MissingExtraError("certifying a threshold", "fit") from error
+    return special

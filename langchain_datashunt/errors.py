@@ -10,6 +10,7 @@
     │   └── PolicyMismatchError                       a policy of another model or label space
     ├── CalibrationDataError (ValueError)             rows that nothing can be fitted on
     ├── InfeasibleTargetError (ValueError)            no threshold reaches the goal on these rows
+    ├── HardSampleStoreError (RuntimeError)           the hard-sample log cannot be opened, written or read
     └── MissingExtraError (ImportError)               an optional dependency is not installed
 
 Each message names what came, what is allowed and what to do.
@@ -50,7 +51,35 @@ class CalibrationDataError(DataShuntError, ValueError):
 
 
 class InfeasibleTargetError(DataShuntError, ValueError):
-    """No threshold reaches the goal on these rows at the wanted confidence level."""
+    """No threshold reaches the goal on these rows at the wanted confidence level.
+
+    Attributes:
+        best: The lowest target that the same procedure certifies on these rows; None where it certifies none.
+        coverage: The coverage at that target; None where there is none.
+        n: Certification rows.
+        more_labels: Estimate of the further labelled rows with which the goal is reached four times in five; None
+            where no number of rows would do, because the small model is not that good at any threshold.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        best: float | None = None,
+        coverage: float | None = None,
+        n: int | None = None,
+        more_labels: int | None = None,
+    ) -> None:
+        """Keep what is achievable beside the message."""
+        super().__init__(message)
+        self.best = best
+        self.coverage = coverage
+        self.n = n
+        self.more_labels = more_labels
+
+
+class HardSampleStoreError(DataShuntError, RuntimeError):
+    """The hard-sample log cannot be opened, written or read."""
 
 
 class MissingExtraError(DataShuntError, ImportError):

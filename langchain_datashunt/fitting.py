@@ -5,79 +5,91 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.calibration import Calibration, NoCalibration, fit_temperature
+from langchain_datashunt.calibration import Calibration
+from langchain_datashunt.calibration_fitting import CalibrationChoice, ChosenCalibration, choose_calibration
 from langchain_datashunt.confidence import ConfidenceScore, confidence_of
 from langchain_datashunt.errors import CalibrationDataError
-from langchain_datashunt.goals import TargetRisk
+from langchain_datashunt.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
 from langchain_datashunt.policy import CalibrationData, ShuntPolicy
+from langchain_datashunt.reliability import calibration_metrics
+from langchain_datashunt.risk_coverage import risk_coverage
 from langchain_datashunt.small_models import class_names, label_name, probability_rows, version_of
 from langchain_datashunt.splitting import as_uniform, data_fingerprint, hash_inputs
-from langchain_datashunt.thresholds import certify_target_risk
-from langchain_datashunt.types import FloatArray, SmallModel
+from langchain_datashunt.targets import answer_columns, target_columns
+from langchain_datashunt.threshold_walks import ScoredRows
+from langchain_datashunt.thresholds import FoundThreshold, find_end_to_end, find_max_deferral, find_target_risk
+from langchain_datashunt.types import BoolArray, FloatArray, SmallModel
 
-CERTIFICATION_SHARE = 0.75
+CERTIFICATION_SHARE = 0.9
+"""Default share of the rows that certify: few rows fit a calibration, and every row withheld costs coverage."""
 
 
 def fit_policy(
     small: SmallModel,
     inputs: Sequence[Any],
     labels: Sequence[Any],
-    goal: TargetRisk,
+    goal: Goal,
     *,
-    calibration: Literal["temperature", "none"] = "temperature",
+    calibration: CalibrationChoice = "auto",
     confidence_score: ConfidenceScore = "max_probability",
     certification_share: float = CERTIFICATION_SHARE,
     seed: int = 0,
 ) -> ShuntPolicy:
     """Calibrate a small model, find the threshold that meets a goal, and certify it.
 
-    Rows are split once, by a seeded hash of the input: one part fits the calibration and orders the candidate
-    thresholds, the other is used for nothing but counting errors at them. No row may have trained the small model.
+    Rows are split once, by a seeded hash of the input: one part fits the calibration and decides which thresholds are
+    tested and in what order; the other is used for nothing but counting at those thresholds. So the certificate is
+    valid although the threshold was searched. It presumes that rows are drawn like the inputs to come, and that none
+    of them trained the small model.
 
     Args:
         small: A fitted small model.
-        inputs: What the small model sees, one each.
+        inputs: What the small model sees.
         labels: True labels, one an input; each the name of one of the small model's classes.
-        goal: What the threshold is asked to do.
-        calibration: ``temperature``, or ``none``.
+        goal: What the threshold is asked to do: `TargetRisk`, `MaxDeferral` or `EndToEnd`.
+        calibration: ``auto`` chooses by held-out likelihood; or ``none``, ``temperature``, ``isotonic``.
         confidence_score: What the threshold acts on.
-        certification_share: Share of the rows that certify, in (0, 1).
+        certification_share: Share of the rows that certify (for `MaxDeferral`: that select), in (0, 1).
         seed: Of the split.
 
     Raises:
         CalibrationDataError: The rows cannot be used: lengths differ, labels unknown, or too few.
-        InfeasibleTargetError: No threshold reaches the goal on these rows.
+        InfeasibleTargetError: No threshold reaches the goal on these rows; the error says what is achievable.
         SmallModelError: The small model's answer is no probability rows.
     """
-    classes = class_names(small)
-    rows = _read_rows(small, inputs, labels, classes, seed)
+    _check_share(certification_share)
+    rows = _read_rows(small, inputs, labels, goal, seed)
     certifying = as_uniform(rows.hashes) < certification_share
-    fit_part, test_part = rows.where(~certifying), rows.where(certifying)
-    calibrator = _fit_calibration(calibration, fit_part)
-    found = certify_target_risk(
-        *fit_part.scored(calibrator, confidence_score), *test_part.scored(calibrator, confidence_score), goal
+    fit_part, count_part = rows.where(~certifying), rows.where(certifying)
+    _require_both_parts(fit_part, count_part, certification_share)
+    chosen = choose_calibration(fit_part.probabilities, fit_part.targets, calibration)
+    found = _find_threshold(
+        fit_part.scored(chosen.calibration, confidence_score),
+        count_part.scored(chosen.calibration, confidence_score),
+        goal,
     )
     return ShuntPolicy(
-        classes=classes,
+        classes=class_names(small),
         threshold=found.threshold,
-        calibration=calibrator,
+        calibration=chosen.calibration,
         confidence_score=confidence_score,
         small_model_version=version_of(small),
         goal=goal.to_dict(),
         certificate=found.certificate,
         data=CalibrationData(
-            n=len(inputs),
+            n=len(rows.targets),
             n_calibration=len(fit_part.targets),
-            n_certification=len(test_part.targets),
+            n_certification=len(count_part.targets),
             certification_share=certification_share,
             seed=seed,
             fingerprint=data_fingerprint(inputs, [label_name(label) for label in labels]),
         ),
+        metrics=_metrics(chosen, found, count_part, confidence_score),
         created=datetime.now(UTC).date().isoformat(),
     )
 
@@ -89,33 +101,79 @@ class _Rows:
     hashes: NDArray[np.uint64]
     probabilities: FloatArray
     targets: NDArray[np.intp]
+    large_wrong: BoolArray | None
+    large_costs: FloatArray | None
 
-    def where(self, mask: NDArray[np.bool_]) -> _Rows:
-        return _Rows(self.hashes[mask], self.probabilities[mask], self.targets[mask])
+    def where(self, mask: BoolArray) -> _Rows:
+        return _Rows(
+            self.hashes[mask],
+            self.probabilities[mask],
+            self.targets[mask],
+            None if self.large_wrong is None else self.large_wrong[mask],
+            None if self.large_costs is None else self.large_costs[mask],
+        )
 
-    def scored(self, calibration: Calibration, score: ConfidenceScore) -> tuple[FloatArray, NDArray[np.bool_]]:
-        probabilities = calibration.apply(self.probabilities)
-        return confidence_of(probabilities, score), probabilities.argmax(axis=1) != self.targets
+    def scored(self, calibration: Calibration, score: ConfidenceScore) -> ScoredRows:
+        calibrated = calibration.apply(self.probabilities)
+        wrong = calibrated.argmax(axis=1) != self.targets
+        return ScoredRows(confidence_of(calibrated, score), wrong, self.large_wrong, self.large_costs)
 
 
-def _read_rows(
-    small: SmallModel, inputs: Sequence[Any], labels: Sequence[Any], classes: tuple[str, ...], seed: int
-) -> _Rows:
-    if len(inputs) != len(labels):
-        raise CalibrationDataError(f"each input needs one label: got {len(inputs)} inputs and {len(labels)} labels")
-    columns = {label: column for column, label in enumerate(classes)}
-    names = [label_name(label) for label in labels]
-    unknown = sorted(set(names) - set(classes))
-    if unknown:
-        raise CalibrationDataError(f"labels {unknown} are none of the small model's classes {list(classes)}")
-    targets = np.array([columns[name] for name in names], dtype=np.intp)
+def _find_threshold(calibration: ScoredRows, certification: ScoredRows, goal: Goal) -> FoundThreshold:
+    match goal:
+        case TargetRisk():
+            return find_target_risk(calibration, certification, goal)
+        case MaxDeferral():
+            return find_max_deferral(certification, goal)
+        case EndToEnd():
+            return find_end_to_end(calibration, certification, goal)
+
+
+def _read_rows(small: SmallModel, inputs: Sequence[Any], labels: Sequence[Any], goal: Goal, seed: int) -> _Rows:
+    classes = class_names(small)
+    n = len(inputs)
+    if n != len(labels):
+        raise CalibrationDataError(f"each input needs one label: got {n} inputs and {len(labels)} labels")
+    targets = target_columns(labels, classes)
+    answers = None if isinstance(goal, TargetRisk) else goal.large_answers
+    if answers is not None and len(answers) != n:
+        raise CalibrationDataError(f"each input needs one large answer: got {n} inputs and {len(answers)} answers")
+    large_wrong = None if answers is None else answer_columns(answers, classes) != targets
+    costs = None if isinstance(goal, TargetRisk) or goal.costs is None else goal.costs.large_of(n)
     hashes = hash_inputs(inputs, seed)
-    order = np.lexsort((targets, hashes))
-    probabilities = probability_rows(small.predict_proba([inputs[i] for i in order]), len(inputs), classes)
-    return _Rows(hashes[order], probabilities, targets[order])
+    keys = [column for column in (costs, large_wrong, targets, hashes) if column is not None]
+    order = np.lexsort(keys)
+    return _Rows(
+        hashes[order],
+        probability_rows(small.predict_proba([inputs[i] for i in order]), n, classes),
+        targets[order],
+        None if large_wrong is None else large_wrong[order],
+        None if costs is None else costs[order],
+    )
 
 
-def _fit_calibration(choice: str, rows: _Rows) -> Calibration:
-    if choice == "none":
-        return NoCalibration()
-    return fit_temperature(rows.probabilities, rows.targets)
+def _metrics(chosen: ChosenCalibration, found: FoundThreshold, rows: _Rows, score: ConfidenceScore) -> dict[str, Any]:
+    """Return what was measured on the way; all but `held_out_nll` on the certification rows."""
+    scored = rows.scored(chosen.calibration, score)
+    return {
+        "held_out_nll": chosen.held_out_nll,
+        "uncalibrated": calibration_metrics(rows.probabilities, rows.targets),
+        "calibrated": calibration_metrics(chosen.calibration.apply(rows.probabilities), rows.targets),
+        "accuracy": 1 - float(scored.wrong.mean()),
+        "aurc": risk_coverage(scored.confidence, scored.wrong).area,
+        **found.observed,
+    }
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise ValueError(f"certification_share must lie strictly between 0 and 1, got {share!r}")
+
+
+def _require_both_parts(calibration: _Rows, certification: _Rows, share: float) -> None:
+    for name, part in (("calibration", calibration), ("certification", certification)):
+        if not len(part.targets):
+            raise CalibrationDataError(
+                f"no row fell into the {name} part ({len(calibration.targets) + len(certification.targets)} rows, "
+                f"certification_share={share:g}): give more labelled rows"
+            )

@@ -1,0 +1,81 @@
+"""What calls cost, in the user's own prices: there is no built-in price table, because it would go stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from langchain_datashunt.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallCosts:
+    """Costs of the calls behind a shunt, in one currency.
+
+    Every input costs a small call, deferred ones too: there it is wasted.
+
+    Attributes:
+        small: Of one small call, 0 or more.
+        large: Of one call of the large model: one number, or one an input.
+        setup: Paid once, for labels, training and integration.
+
+    Example:
+        >>> CallCosts.of_tokens([900, 1100], [5, 5], input_price=0.15, output_price=0.60, small=1e-6).large
+        (0.000138, 0.000168)
+    """
+
+    small: float
+    large: float | Sequence[float]
+    setup: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse costs that are negative or no numbers."""
+        for name in ("small", "large", "setup"):
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if not (np.isfinite(values).all() and (values >= 0).all()):
+                raise ValueError(f"CallCosts.{name} must be 0 or more, got {getattr(self, name)!r}")
+
+    @classmethod
+    def of_tokens(
+        cls,
+        input_tokens: Sequence[int],
+        output_tokens: Sequence[int],
+        *,
+        input_price: float,
+        output_price: float,
+        small: float,
+        setup: float = 0.0,
+    ) -> CallCosts:
+        """Return the costs of calls with known token counts.
+
+        Args:
+            input_tokens: One an input.
+            output_tokens: One an input.
+            input_price: Of a million input tokens.
+            output_price: Of a million output tokens.
+            small: Of one small call.
+            setup: Paid once.
+        """
+        if len(input_tokens) != len(output_tokens):
+            raise ValueError(
+                f"each call needs both counts, got {len(input_tokens)} input and {len(output_tokens)} output counts"
+            )
+        large = (np.asarray(input_tokens) * input_price + np.asarray(output_tokens) * output_price) / 1e6
+        return cls(small=small, large=tuple(large.tolist()), setup=setup)
+
+    def large_of(self, n: int) -> FloatArray:
+        """Return ``(n,)`` costs of the large calls.
+
+        Raises:
+            ValueError: The costs are given one an input, for another number of inputs.
+        """
+        large = np.asarray(self.large, dtype=np.float64)
+        if large.ndim and large.shape != (n,):
+            raise ValueError(f"CallCosts.large has {large.shape[0]} entries for {n} inputs: give one an input, or one")
+        return np.broadcast_to(large, (n,))
+
+    def of_cascade(self, accepted: BoolArray) -> FloatArray:
+        """Return ``(n,)`` costs of a cascade that accepts some inputs and defers the others."""
+        return self.small + np.where(accepted, 0.0, self.large_of(len(accepted)))
