@@ -25,8 +25,8 @@ Labels = Sequence[Any] | Mapping[Any, str]
 _TYPOGRAPHY = str.maketrans("\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb", "'''" + 5 * '"')
 _SEPARATORS = re.compile(r"(?<=[^\W_])[ \t_-]+(?=[^\W_])")
 _BULLETS = re.compile(r"^(?:[-\u2013\u2014\u2022\u2192*+>#]+|=>)\s+")
-_WRAPPING_LEFT = " \t\r\n\"'`*_~#>([{<.,:;!|\u2192\u2022"
-_WRAPPING_RIGHT = " \t\r\n\"'`*_~>)]}.,:;!|"
+_WRAPPING_LEFT = " \t\r\n\"'`*_#>([{<.,:;!|\u2192\u2022"
+_WRAPPING_RIGHT = " \t\r\n\"'`*_>)]}.,:;!|"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,10 @@ def folded(text: str) -> str:
 def name_key(text: str) -> str:
     """Return the form in which names are compared; a name of nothing but punctuation stays as it is."""
     spaced = _SEPARATORS.sub(" ", folded(text)).strip()
-    bare = _BULLETS.sub("", spaced).lstrip(_WRAPPING_LEFT).rstrip(_WRAPPING_RIGHT)
+    bare, before = spaced, ""
+    while bare != before:
+        before = bare
+        bare = _BULLETS.sub("", bare).lstrip(_WRAPPING_LEFT).rstrip(_WRAPPING_RIGHT)
     return bare or spaced
 
 
@@ -153,7 +156,7 @@ def _check_options(options: Sequence[str], answer: AnswerStyle) -> None:
     if repeated:
         raise CompositionError(f"each label stands once; {repeated} stand more than once in {list(options)}")
     for option in options:
-        if not option.strip() or "\n" in option:
+        if not name_key(option) or len(option.splitlines()) != 1:
             raise CompositionError(f"a label is one line of text; got {option!r}")
     if answer == "letter" and len(options) > len(string.ascii_uppercase):
         raise CompositionError(f"answer='letter' has 26 letters for {len(options)} options; use answer='number'")

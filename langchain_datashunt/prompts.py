@@ -50,8 +50,8 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
             examples of other labels; ``"both"`` does both, with the probabilities given that a candidate is true;
             ``"none"`` does neither.
         hint_position: Where the hint stands: ``"system"``, or ``"human"``, in front of the text in the last message.
-            The second keeps the beginning of the prompt the same for all inputs, which servers that cache prompts answer
-            faster and sell cheaper (not with ``"hard"`` and examples, which then differ too).
+            The second keeps the beginning of the prompt the same for all inputs, which servers that cache prompts
+            answer faster and sell cheaper (not with ``"hard"`` and examples, which then differ too).
         examples: Few-shot examples, ``(text, label)``.
         instructions: Replaces the first sentence. It is plain text: braces mean themselves.
         text_variable: The variable that takes the text: a string, or content blocks (images too), which pass through.

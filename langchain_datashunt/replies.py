@@ -104,7 +104,7 @@ def _read(text: str, space: LabelSpace) -> Reading:
 
 def _alone(text: str, space: LabelSpace) -> Reading | None:
     label = space.names.get(name_key(text))
-    return None if label is None or _OPEN.search(text) else Reading(label)
+    return None if label is None else Reading(label)
 
 
 def _unless_cut(reading: Reading, text: str, space: LabelSpace) -> Reading:
@@ -171,7 +171,7 @@ def _marked_reading(text: str, space: LabelSpace) -> Reading | None:
 
 def _marked_line(line: str, space: LabelSpace) -> Reading | None:
     match = _MARKER.search(line)
-    if match is None or _doubts(_sentences(line[: match.start()] + "\n")[-1:], space):
+    if match is None or _doubts(_masked(_SENTENCE_END.split(line[: match.start()])[-1], space)):
         return None
     piece = match[1]
     reading = _alone(piece, space) or _headed_reading(piece, space) or _prose_reading(piece, space)
@@ -219,25 +219,26 @@ def _prose_reading(text: str, space: LabelSpace) -> Reading:
     for i, sentence in enumerate(sentences):
         if not _spans(sentence, space):
             continue
-        unsure = _OPEN.search(sentence) or "%" in sentence or _doubts([sentence], space)
+        around = _masked(sentence, space)
+        unsure = _OPEN.search(around) or "%" in around or _doubts(around)
         if unsure or _takes_back(sentences[i + 1 : i + 2], space):
             return Reading(None, f"it names {named.pop()!r} only in words of doubt or denial")
     return Reading(named.pop())
 
 
 def _takes_back(remarks: Sequence[str], space: LabelSpace) -> bool:
-    return any(len(_WORD.findall(remark)) <= _SHORT_REMARK and _doubts([remark], space) for remark in remarks)
+    return any(len(_WORD.findall(remark)) <= _SHORT_REMARK and _doubts(_masked(remark, space)) for remark in remarks)
 
 
-def _doubts(sentences: Sequence[str], space: LabelSpace) -> bool:
-    """Tell whether a word of doubt stands in one of `sentences`, outside the names of labels."""
-    for sentence in sentences:
-        masked = sentence
-        for start, end, _ in _spans(sentence, space):
-            masked = masked[:start] + " " * (end - start) + masked[end:]
-        if any(word in _DOUBT or word.endswith("n't") for word in _WORD.findall(masked)):
-            return True
-    return False
+def _doubts(text: str) -> bool:
+    return any(word in _DOUBT or word.endswith("n't") for word in _WORD.findall(text))
+
+
+def _masked(sentence: str, space: LabelSpace) -> str:
+    """Return a sentence without the names of labels, which may hold words of doubt ("not spam")."""
+    for start, end, _ in _spans(sentence, space):
+        sentence = sentence[:start] + " " * (end - start) + sentence[end:]
+    return sentence
 
 
 def _sentences(text: str) -> list[str]:

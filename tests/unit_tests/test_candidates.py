@@ -96,6 +96,6 @@ def test_templates_render_them_for_a_reader_and_braces_in_labels_stay_text() -> 
 
 @pytest.mark.parametrize("value", [CandidateLabels(["a", "b"]), Prior({"a": 0.75, "b": 0.25})])
 def test_both_survive_pickle_with_their_rendering(value: CandidateLabels | Prior) -> None:
-    copy = pickle.loads(pickle.dumps(value))  # noqa: S301  our own bytes
+    copy = pickle.loads(pickle.dumps(value))
     assert type(copy) is type(value)
     assert (copy, str(copy)) == (value, str(value))
