@@ -171,7 +171,12 @@ class EmbeddingClassifier(Serializable):
 
 
 def default_head() -> Any:
-    """Return the unfitted head that `EmbeddingClassifier.fit` takes by default."""
+    """Return the unfitted head that `EmbeddingClassifier.fit` takes by default.
+
+    Vectors of length 1 want less shrinkage than scikit-learn's ``C=1``: with all-MiniLM-L6-v2 and 10 labels a class,
+    accuracy on BANKING77 is .66 at C=1, .82 at C=10 and .83 at C=100; with 200 labels, .90, .96 and .97 on SMS spam,
+    but .70, .70 and .68 on IMDB, where C=100 is far too sure of itself. (Held-out training rows, 2026-11-23.)
+    """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  an extra
 
     return LogisticRegression(C=10.0, max_iter=1000)

@@ -154,9 +154,7 @@ class RunnableClassifier(Serializable):
         for label, probability in answer.items():
             row[self._column(label, answer)] = _number(probability, answer)
         if np.isfinite(row).all() and abs(row.sum() - 1) > ROW_SUM_TOLERANCE:
-            raise SmallModelError(
-                f"the probabilities of an answer sum to 1; got {answer!r}, which sums to {row.sum():g}"
-            )
+            raise SmallModelError(f"the probabilities of an answer sum to 1; those of {answer!r} sum to {row.sum():g}")
         return row
 
     def _uniform_row(self, answer: Any) -> FloatArray:

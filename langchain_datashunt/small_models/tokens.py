@@ -22,6 +22,8 @@ Truncation = Literal["head", "head_tail"]
 
 Tokens = list[int]
 
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
+
 DEFAULT_MAX_LENGTH = 512
 """The limit where neither the tokenizer nor the model names one."""
 
@@ -131,6 +133,9 @@ def load_tokenizer(folder: Path, *, positions: int | None, max_length: int | Non
     """
     from transformers import AutoTokenizer  # noqa: PLC0415  an extra, whose presence the caller has checked
 
+    # Without any of these transformers 5 makes an empty tokenizer, to which every text is unknown.
+    if not any(list(folder.glob(pattern)) for pattern in _VOCABULARIES):
+        raise SmallModelError(f"{folder} holds no tokenizer (tokenizer.json, or a vocabulary)")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
