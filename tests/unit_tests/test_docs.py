@@ -1,0 +1,113 @@
+"""The documentation is run.
+
+Every fenced block of README.md and docs/ names its language. The ``python`` blocks of a page run one after the other
+in one namespace and an empty folder; those inside an HTML comment run too: readers do not see them, they set the scene.
+``ChatOpenAI`` speaks to a small server on loopback, which answers ``positive``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chat_server
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+LANGUAGES = {"python", "bash", "console", "json", "text", "mermaid", "toml"}
+FENCE = re.compile(r"^( *)```(.*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "langchain_datashunt").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    code: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(match[2].strip(), match[3], text.count("\n", 0, match.start(3)) + 1) for match in FENCE.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_block_names_a_language_that_is_checked(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= LANGUAGES
+    assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with chat_server.running("positive") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
+        for block in blocks(page):
+            if block.language == "python":
+                padded = "\n" * (block.line - 1) + block.code  # errors then name the page's own line
+                exec(compile(padded, str(page), "exec"), namespace)  # noqa: S102  our own pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_json_blocks_of_a_page_are_json(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "json":
+            json.loads(block.code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z][\w.-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    code = "\n".join(block.code for block in blocks(page) if block.language in {"bash", "console"})
+    inline = " ".join(re.findall(r"`(make [\w.-]+)[^`]*`", page.read_text(encoding="utf-8")))
+    assert set(re.findall(r"\bmake ([a-z][\w.-]*)", f"{code} {inline}")) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if path.startswith(("http:", "https:", "mailto:")):
+            continue
+        found = (page.parent / path) if path else page
+        assert found.exists(), f"{target} leads nowhere"
+        if anchor:
+            assert anchor in _anchors(found), f"{target}: there is no such heading"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text("utf-8"))}
+    assert {page.resolve() for page in PAGES[1:]} - {index.resolve()} <= linked
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_in_a_modules_docstrings_are_true(name: str) -> None:
+    module = importlib.import_module(name)
+    failed, tried = doctest.testmod(
+        module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert tried
+    assert not failed
