@@ -85,7 +85,7 @@ class EndToEnd:
         margin: The accuracy that may be lost, in [0, 1); 0 certifies that the system is no worse at all.
         confidence_level: Chance, over the draw of the calibration rows, that the certificate holds; in (0, 1).
         prefer: Of the certified thresholds, the ``cheapest`` (largest coverage) or the ``most_accurate`` (as observed).
-        costs: For the saving and the verdict in the policy's metrics.
+        costs: Of the calls, so that the policy's metrics say what the thresholds cost.
     """
 
     large_answers: Sequence[Any]

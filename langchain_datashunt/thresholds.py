@@ -114,12 +114,12 @@ def find_end_to_end(calibration: ScoredRows, certification: ScoredRows, goal: En
     )
     observed = {
         "large_accuracy": large_accuracy,
-        "small_accuracy": 1 - float(certification.wrong.mean()),
         **{
             name: {
                 "threshold": float(walk.thresholds[index]),
                 "coverage": float(walk.accepted[index]) / len(certification),
                 "system_accuracy": large_accuracy + float(changes[index]),
+                **_cost_at(certification, float(walk.thresholds[index]), goal),
             }
             for name, index in (("cheapest", cheapest), ("most_accurate", most_accurate))
         },
@@ -159,3 +159,11 @@ def _system_errors(rows: ScoredRows, thresholds: FloatArray) -> FloatArray:
     large_wrong = rows.known_large_wrong
     deferred_wrong = large_wrong.sum() - accepted_sums(rows.confidence, large_wrong, thresholds)
     return np.asarray(accepted_sums(rows.confidence, rows.wrong, thresholds) + deferred_wrong)
+
+
+def _cost_at(rows: ScoredRows, threshold: float, goal: EndToEnd) -> dict[str, float]:
+    if goal.costs is None or rows.large_costs is None:
+        return {}
+    deferred = np.where(rows.confidence < threshold, rows.large_costs, 0.0)
+    cost = goal.costs.small + float(deferred.mean())
+    return {"cost": cost, "cost_of_large_alone": float(rows.large_costs.mean())}
