@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from langchain_core.load.serializable import Serializable
@@ -82,6 +82,10 @@ class TorchTextModel(Serializable):
     def __getstate__(self) -> dict[Any, Any]:
         """Leave the loaded weights out: the process that unpickles loads them from the same place."""
         return {**super().__getstate__(), "__pydantic_private__": {"_loaded": None, "_version": None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return the object itself: it never changes, and its weights need no second copy."""
+        return self
 
     @property
     def version(self) -> str:

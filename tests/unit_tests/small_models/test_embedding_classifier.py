@@ -117,6 +117,7 @@ def test_only_plain_numbers_are_saved(tmp_path: Path) -> None:
         fitted(head=RandomForestClassifier(2)).save(tmp_path / "small.json")
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 def test_langchain_can_write_it_down_and_load_it_again(tiny_bert: Path) -> None:
     small = fitted(embeddings=SentenceEncoder(tiny_bert))
     again = loads(

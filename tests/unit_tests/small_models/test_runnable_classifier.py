@@ -157,6 +157,7 @@ def test_a_function_must_be_wrapped_to_be_a_runnable() -> None:
         RunnableClassifier(lambda _: {}, classes=CLASSES, version="1")  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 def test_it_is_pickled_and_written_down_with_its_runnable() -> None:
     chain = ChatPromptTemplate.from_template("{text}") | FakeListChatModel(responses=["{}"]) | JsonOutputParser()
     small = RunnableClassifier(chain, classes=CLASSES, version="1", remainder="uniform")

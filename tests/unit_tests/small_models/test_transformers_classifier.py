@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import shutil
@@ -112,6 +113,11 @@ def test_pickle_carries_the_place_and_not_the_weights(small: TransformersClassif
     assert (again.predict_proba(TEXTS) == small.predict_proba(TEXTS)).all()
 
 
+def test_a_deep_copy_shares_the_weights(small: TransformersClassifier) -> None:
+    assert copy.deepcopy({"small": small})["small"] is small
+
+
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 def test_langchain_can_write_it_down_and_load_it_again(tiny_bert: Path) -> None:
     small = TransformersClassifier(tiny_bert, labels=["a", "b", "c"], truncation="head_tail", max_length=9)
     again = loads(dumps(small), allowed_objects=[TransformersClassifier], valid_namespaces=["langchain_datashunt"])
