@@ -29,10 +29,15 @@ class CompletionOrder:
     rest_configs: list[RunnableConfig]
 
     @classmethod
-    def of(cls, valid: Sequence[int], made: Decisions, configs: Sequence[RunnableConfig]) -> CompletionOrder:
-        """Return the order of a batch, given the decisions about its inputs with the indices `valid`."""
+    def of(
+        cls, valid: Sequence[int], made: Decisions, configs: Sequence[RunnableConfig], *, with_audits: bool
+    ) -> CompletionOrder:
+        """Return the order of a batch, given the decisions about its inputs with the indices `valid`.
+
+        With audits any accepted input may go to the large branch, so that none is sure to be answered at once.
+        """
         row_of = {i: row for row, i in enumerate(valid)}
-        easy = [i for i in valid if made.accepted[row_of[i]]]
+        easy = [i for i in valid if made.accepted[row_of[i]] and not with_audits]
         accepted = set(easy)
         rest = [i for i in range(len(configs)) if i not in accepted]
         easy_configs = [configs[i] for i in easy]

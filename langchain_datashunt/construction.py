@@ -69,7 +69,8 @@ def unbound_options(init: Callable[..., None], args: tuple[Any, ...], kwargs: Ma
 
 
 def check_choices(options: Mapping[str, Any]) -> None:
-    """Raise `CompositionError` if an option is none of its choices."""
+    """Raise an error if an option is none of its choices, or the audit rate no share."""
+    check_threshold(options.get("audit_rate", 0.0), "audit_rate is the share of accepted inputs to audit;")
     for option, choices in CHOICES.items():
         if options.get(option, choices[0]) not in choices:
             raise CompositionError(f"{option} is one of {list(choices)}; got {options[option]!r}")
@@ -92,6 +93,7 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
         ),
         answerer=Answerer.for_branch(shunt.large, shunt.answer),
         on_large_error=shunt.on_large_error,
+        audit_rate=shunt.audit_rate,
     )
 
 

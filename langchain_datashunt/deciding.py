@@ -99,6 +99,7 @@ class Decisions(Sequence[Decision]):
             candidates=None if error is not None else self._candidates(i),
             policy_id=self._rule.policy_id,
             small_model_version=self._version,
+            sampling_probability=0.0 if route == "small" else 1.0,
             error=None if error is None else describe(error),
         )
 

@@ -16,6 +16,9 @@ from langchain_datashunt.types import FloatArray, RouteSwitch
 THRESHOLD_KEY = "datashunt_threshold"
 ROUTE_KEY = "datashunt_route"
 
+REQUEST_KEY = "datashunt_request"
+"""The caller's own id of a request, so that its retries share the draw of an audit."""
+
 DECISION_KEY = "datashunt_decision"
 """Where the large branch finds the item's `Decision`."""
 
@@ -109,5 +112,5 @@ def check_threshold(threshold: Any, what: str = "threshold") -> float:
     """Return `threshold` as a float; raise `InvalidInputError` unless it is a number in [0, 1]."""
     is_number = isinstance(threshold, (int, float, np.integer, np.floating)) and not isinstance(threshold, bool)
     if not is_number or not 0 <= threshold <= 1:
-        raise InvalidInputError(f"{what} is a confidence, a number in [0, 1]; got {threshold!r}")
+        raise InvalidInputError(f"{what} must be a number in [0, 1]; got {threshold!r}")
     return float(threshold)

@@ -65,6 +65,8 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         on_small_error: ``"large"`` sends inputs on which the small model fails to the large branch (after trying a
             failing batch row by row); ``"raise"`` raises.
         on_large_error: ``"raise"``, or ``"small"``: the small model's answer, route ``small_on_error`` in the record.
+        audit_rate: Share of the accepted inputs, in [0, 1], that goes to the large branch too: route ``audit``, and the
+            caller gets that answer (the small model's, route ``small_on_error``, if it fails). 1 is shadow mode.
         name: The name in traces.
 
     Raises:
@@ -103,6 +105,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     hint_position: Literal["system"] | None = None
     on_small_error: Literal["large", "raise"] = "large"
     on_large_error: Literal["raise", "small"] = "raise"
+    audit_rate: float = 0.0
 
     _routing: Routing = PrivateAttr()
 
@@ -127,6 +130,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         hint_position: Literal["system"] | None = None,
         on_small_error: Literal["large", "raise"] = "large",
         on_large_error: Literal["raise", "small"] = "raise",
+        audit_rate: float = 0.0,
         name: str | None = None,
     ) -> None:
         """Put the parts together; see the class for what each is."""
@@ -143,6 +147,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
             "hint_position": hint_position,
             "on_small_error": on_small_error,
             "on_large_error": on_large_error,
+            "audit_rate": audit_rate,
             "name": name,
         }
         check_choices(fields)
@@ -156,11 +161,9 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         return self.decide_batch([value], threshold=threshold)[0]
 
     def decide_batch(self, inputs: Sequence[Any], *, threshold: float | None = None) -> Decisions:
-        """Return the decisions about a batch as columns, with one call of the small model.
+        """Return the decisions about ``n`` inputs as columns, with one call of the small model.
 
-        Args:
-            inputs: ``n`` inputs as `invoke` takes them.
-            threshold: Replaces the rule's threshold; the decisions are then not certified.
+        The large branch is not asked. `threshold` replaces the rule's; the decisions are then not certified.
 
         Raises:
             InvalidInputError: An input cannot be routed, or `threshold` is no number in [0, 1].
@@ -311,8 +314,6 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         outputs = await self._abatch_with_config(run, inputs, config, return_exceptions=return_exceptions)
         return unless_interrupted(outputs)
 
-    # ---- composition
-
     def bind_tools(self, tools: Any, **kwargs: Any) -> RunnableDataShunt:
         """Return the shunt with `tools` bound to the large branch's chat model."""
         return self._with_large(self._forwarded("bind_tools")(tools, **kwargs))
@@ -337,7 +338,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
         Args:
             output_key: The state key for the output.
-            input_key: The state key whose value is the input; by default the whole state is.
+            input_key: The state key of the input; by default the whole state is the input.
             decision_key: The state key for the decision's record, if wanted.
         """
         return shunt_node(self, output_key, input_key, decision_key)

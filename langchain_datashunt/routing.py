@@ -12,11 +12,13 @@ from typing import Any, Literal
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 
+from langchain_datashunt.audits import maybe_audited
 from langchain_datashunt.completion_order import CompletionOrder
 from langchain_datashunt.deciding import Decider, Decisions, describe, is_control_flow
 from langchain_datashunt.errors import InvalidInputError
 from langchain_datashunt.hard_branch import LargeInputs
 from langchain_datashunt.inputs import Selector, select_input
+from langchain_datashunt.listening import tell
 from langchain_datashunt.outputs import Answerer, StreamStamp
 from langchain_datashunt.per_request import (
     DECIDED_KEY,
@@ -57,6 +59,7 @@ class Routing:
     large_inputs: LargeInputs
     answerer: Answerer
     on_large_error: Literal["raise", "small"]
+    audit_rate: float
 
     def check(self, inputs: Sequence[Any], configs: Sequence[RunnableConfig], *, return_exceptions: bool) -> Checked:
         """Find out, before any model runs, which inputs can be routed.
@@ -95,7 +98,7 @@ class Routing:
         checked = self.check(inputs, configs, return_exceptions=return_exceptions)
         valid_configs = [configs[i] for i in checked.valid]
         made = self.decider.decide(checked.selected, requests_of(valid_configs), valid_configs)
-        return CompletionOrder.of(checked.valid, made, configs)
+        return CompletionOrder.of(checked.valid, made, configs, with_audits=self.audit_rate > 0)
 
     async def acompletion_order(
         self, inputs: Sequence[Any], configs: Sequence[RunnableConfig], *, return_exceptions: bool
@@ -104,7 +107,7 @@ class Routing:
         checked = self.check(inputs, configs, return_exceptions=return_exceptions)
         valid_configs = [configs[i] for i in checked.valid]
         made = await self.decider.adecide(checked.selected, requests_of(valid_configs), valid_configs)
-        return CompletionOrder.of(checked.valid, made, configs)
+        return CompletionOrder.of(checked.valid, made, configs, with_audits=self.audit_rate > 0)
 
     def batch(
         self,
@@ -162,7 +165,9 @@ class Routing:
         checked = self.check([value], [config], return_exceptions=False)
         decision = run.first(SmallStep(self.decider).decide(*run.small_step(checked)))
         if decision.route == "small":
-            yield self.answerer.small_chunk(decision)
+            chunk = self.answerer.small_chunk(decision)
+            tell(run_manager, decision, answered=True)
+            yield chunk
             return
         prepared, configs = run.large_step({0: decision})
         stamp = StreamStamp(decision)
@@ -172,8 +177,12 @@ class Routing:
         except Exception as error:
             if stamp.began or not self.falls_back(error, decision):
                 raise
-            yield self.answerer.small_chunk(fallen_back(decision, error))
+            fallback = fallen_back(decision, error)
+            chunk = self.answerer.small_chunk(fallback)
+            tell(run_manager, fallback, answered=True)
+            yield chunk
             return
+        tell(run_manager, decision, answered=True)
         if (last := stamp.last()) is not None:
             yield last
 
@@ -185,7 +194,9 @@ class Routing:
         checked = self.check([value], [config], return_exceptions=False)
         decision = run.first(await SmallStep(self.decider).adecide(*run.small_step(checked)))
         if decision.route == "small":
-            yield self.answerer.small_chunk(decision)
+            chunk = self.answerer.small_chunk(decision)
+            tell(run_manager, decision, answered=True)
+            yield chunk
             return
         prepared, configs = run.large_step({0: decision})
         stamp = StreamStamp(decision)
@@ -195,22 +206,31 @@ class Routing:
         except Exception as error:
             if stamp.began or not self.falls_back(error, decision):
                 raise
-            yield self.answerer.small_chunk(fallen_back(decision, error))
+            fallback = fallen_back(decision, error)
+            chunk = self.answerer.small_chunk(fallback)
+            tell(run_manager, fallback, answered=True)
+            yield chunk
             return
+        tell(run_manager, decision, answered=True)
         if (last := stamp.last()) is not None:
             yield last
 
     def falls_back(self, error: Exception, decision: Decision) -> bool:
-        """Tell whether the small model answers in the place of a large branch that raised `error`."""
-        return self.on_large_error == "small" and decision.prediction is not None and not is_control_flow(error)
+        """Tell whether the small model answers in the place of a large branch that raised `error`.
+
+        It does where the user chose so, and where the input was accepted and only being audited.
+        """
+        chosen = self.on_large_error == "small" or decision.route == "audit"
+        return chosen and decision.prediction is not None and not is_control_flow(error)
 
     def _collects_errors(self, return_exceptions: bool) -> bool:
-        return return_exceptions or self.on_large_error == "small"
+        return return_exceptions or self.on_large_error == "small" or self.audit_rate > 0
 
 
 def fallen_back(decision: Decision, error: Exception) -> Decision:
     """Return the decision as it stands after the large branch raised `error`."""
-    return replace(decision, route="small_on_error", reason="large_error", certified=False, error=describe(error))
+    certified = decision.certified and decision.route == "audit"
+    return replace(decision, route="small_on_error", reason="large_error", certified=certified, error=describe(error))
 
 
 def nobody(_: int, __: Decision) -> None:
@@ -260,13 +280,13 @@ class _BatchRun:
         """Return the decision about a single input."""
         if (error := decisions.fatal_error(0)) is not None:
             raise error
-        return decisions[0]
+        return self._maybe_audited(0, decisions[0])
 
     def settle_easy(self, checked: Checked, decisions: Decisions) -> dict[int, Decision]:
         """Note the small model's answers; return the decisions of the others by index."""
         deferred: dict[int, Decision] = {}
         for row, i in enumerate(checked.valid):
-            decision = decisions[row]
+            decision = self._maybe_audited(i, decisions[row])
             if decision.route == "small":
                 self._settle_small(i, decision)
             elif (error := decisions.fatal_error(row)) is not None:
@@ -277,6 +297,8 @@ class _BatchRun:
 
     def large_step(self, deferred: Mapping[int, Decision]) -> tuple[list[Any], list[RunnableConfig]]:
         """Return the inputs and configs of the large branch; each config carries its item's decision."""
+        for i, decision in deferred.items():
+            tell(self._run_managers[i], decision, answered=False)
         configs = [self._child_config(i, "datashunt:large", decision) for i, decision in deferred.items()]
         values = [self._inputs[i] for i in deferred]
         return self._routing.large_inputs.prepare(values, list(deferred.values()), configs), configs
@@ -296,6 +318,11 @@ class _BatchRun:
         settled = {**self._outputs, **errors}
         return [settled[i] for i in range(len(self._inputs))]
 
+    def _maybe_audited(self, i: int, decision: Decision) -> Decision:
+        return maybe_audited(
+            decision, self._routing.audit_rate, self._run_managers[i], self._configs[i], self._inputs[i]
+        )
+
     def _settle_small(self, i: int, decision: Decision) -> None:
         try:
             output = self._routing.answerer.small_output(decision)
@@ -306,6 +333,7 @@ class _BatchRun:
     def _settle(self, i: int, output: Any, decision: Decision) -> None:
         self._outputs[i] = output
         self._on_decision(i, decision)
+        tell(self._run_managers[i], decision, answered=not isinstance(output, Exception))
 
     def _child_config(self, i: int, tag: str, decision: Decision | None = None) -> RunnableConfig:
         child = patch_config(self._configs[i], callbacks=self._run_managers[i].get_child(tag))

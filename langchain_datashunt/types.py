@@ -6,8 +6,8 @@ values here are views of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -75,6 +75,8 @@ class Decision:
         candidates: The labels left for the large model, most probable first; None where none were removed.
         policy_id: Identity of the policy; None without one.
         small_model_version: Identity of the small model; None where unknown.
+        sampling_probability: With which probability such an input goes to the large model: 1 for a deferred one, the
+            audit rate for an accepted one.
         error: The failure behind a fallback route, as ``"Type: message"``.
     """
 
@@ -87,6 +89,7 @@ class Decision:
     candidates: tuple[str, ...] | None = None
     policy_id: str | None = None
     small_model_version: str | None = None
+    sampling_probability: float = 1.0
     error: str | None = None
 
     def metadata(self) -> ShuntMetadata:
@@ -103,6 +106,7 @@ class Decision:
             candidates=None if self.candidates is None else list(self.candidates),
             policy_id=self.policy_id,
             small_model_version=self.small_model_version,
+            sampling_probability=float(self.sampling_probability),
         )
         if self.error is not None:
             record["error"] = self.error
@@ -125,5 +129,126 @@ class ShuntMetadata(TypedDict):
     candidates: list[str] | None
     policy_id: str | None
     small_model_version: str | None
+    sampling_probability: float
     error: NotRequired[str]
     inner: NotRequired[ShuntMetadata]
+
+
+TeacherKind = Literal["llm", "small", "other", "nobody"]
+"""What answered behind a shunt: a language model, a small model (a nested tier's, or a fallback), anything else, or
+nothing, because it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HardSample:
+    """An input that the small model did not answer, with what answered it: one record of the hard-sample log.
+
+    Everything in it is plain JSON. What the log works out stands last; it is empty until the record was kept.
+
+    Attributes:
+        input: What the small model saw; a str for texts. None where the log keeps no inputs.
+        request: What the shunt was given, where that is something else.
+        tenant: Whose traffic it is; ``""`` for a log of one.
+        route: Who answered.
+        reason: Why.
+        classes: All labels, in column order; empty where the small model failed.
+        small_label: The small model's most probable label; None where it failed.
+        confidence: Its calibrated confidence in [0, 1]; None where it failed.
+        probabilities: ``(k,)`` calibrated probabilities in the order of `classes`; None where unknown.
+        threshold: The confidence that would have been enough.
+        candidates: The labels left for the large model; None where all were.
+        policy_id: The policy; ``""`` without one.
+        small_model_version: The small model; None where unknown.
+        teacher: The model that answered, ``"provider/name"``; ``""`` where there was none.
+        teacher_kind: What the teacher is.
+        prompt: The rendered prompt. The log keeps its hash only.
+        raw: The teacher's reply as it came.
+        parsed: What the chain's parser made of it; None without a parser.
+        label: The class that the reply names; None where it names none, or where a fallback gave the answer.
+        logprobs: The reply's log-probabilities, as the provider gives them.
+        complete: Whether it ended well: no error up to the root run, no stream closed early.
+        problem: Why it is not complete, or its label not for training.
+        sampling_probability: With which probability such an input is sent to the teacher: 1 for deferred inputs.
+        attempts: How many model runs it took.
+        input_tokens: Tokens of all these prompts, as reported.
+        output_tokens: Tokens of all these replies, as reported.
+        latency_ms: Duration of the large branch.
+        small_latency_ms: Duration of the small step.
+        tags: Tags of the shunt's run.
+        metadata: Metadata of the shunt's run.
+        trace_id: The root run.
+        run_id: The shunt's run.
+        parent_run_id: The run of the shunt around this one; None for an outermost shunt.
+        created_at: When the shunt's run began, in seconds since 1970, UTC.
+        id: Identity in the log: one record per tenant, input, policy, prompt and teacher.
+        input_hash: Hash of `input`, salted where the log has a salt.
+        prompt_hash: Likewise of `prompt`.
+        parent_id: The record of the shunt around this one.
+        complete_count: How often it ended well.
+        incomplete_count: How often it did not.
+        answers: How often the teacher gave which label.
+        first_seen: Seconds since 1970.
+        last_seen: Seconds since 1970.
+        gold: The true label, added by a person.
+    """
+
+    input: Any
+    request: Any = None
+    tenant: str = ""
+    route: Route
+    reason: Reason
+    classes: tuple[str, ...] = ()
+    small_label: str | None = None
+    confidence: float | None = None
+    probabilities: tuple[float, ...] | None = None
+    threshold: float | None = None
+    candidates: tuple[str, ...] | None = None
+    policy_id: str = ""
+    small_model_version: str | None = None
+    teacher: str = ""
+    teacher_kind: TeacherKind = "nobody"
+    prompt: str = ""
+    raw: str | None = None
+    parsed: Any = None
+    label: str | None = None
+    logprobs: Any = None
+    complete: bool = False
+    problem: str | None = None
+    sampling_probability: float = 1.0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: float | None = None
+    small_latency_ms: float | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str = ""
+    run_id: str = ""
+    parent_run_id: str | None = None
+    created_at: float
+    id: str = ""
+    input_hash: str = ""
+    prompt_hash: str = ""
+    parent_id: str | None = None
+    complete_count: int = 0
+    incomplete_count: int = 0
+    answers: Mapping[str, int] = field(default_factory=dict)
+    first_seen: float | None = None
+    last_seen: float | None = None
+    gold: str | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the teacher's label may train: a language model's, complete, validly read and no fallback."""
+        return self.complete and self.teacher_kind == "llm" and self.label is not None
+
+    @property
+    def target(self) -> str | None:
+        """The label to train on: the gold one, else the teacher's most frequent; None without one or at a tie."""
+        if self.gold is not None:
+            return self.gold
+        if not self.answers:
+            return self.label if self.trainable else None
+        most = max(self.answers.values())
+        labels = [label for label, count in self.answers.items() if count == most]
+        return labels[0] if len(labels) == 1 else None

@@ -31,6 +31,7 @@ def test_the_record_of_an_accepted_input() -> None:
         "candidates": None,
         "policy_id": None,
         "small_model_version": "keywords",
+        "sampling_probability": 0.0,
     }
 
 
