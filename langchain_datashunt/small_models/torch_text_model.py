@@ -145,6 +145,7 @@ class TorchTextModel(Serializable):
         try:
             import torch  # noqa: PLC0415  an extra
             import transformers  # noqa: F401, PLC0415  an extra
+            from safetensors import SafetensorError  # noqa: PLC0415  an extra
         except ImportError as error:
             raise MissingExtraError(type(self).__name__, "transformers") from error
         folder = self._folder()
@@ -160,7 +161,7 @@ class TorchTextModel(Serializable):
                 network = self._load_network(folder)
         except SmallModelError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise SmallModelError(f"no {type(self).__name__} can be loaded from {folder}: {error}") from error
         return _Loaded(network.to(device=device, dtype=getattr(torch, self.dtype)).eval(), tokenizer, device)
 

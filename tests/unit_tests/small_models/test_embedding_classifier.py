@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from tiny_models import WORDS
 
-from langchain_datashunt.errors import CalibrationDataError, InvalidInputError, SmallModelError
+from langchain_datashunt.errors import CalibrationDataError, InvalidInputError, MissingExtraError, SmallModelError
 from langchain_datashunt.small_models import EmbeddingClassifier, LinearHead, SentenceEncoder, class_names, version_of
 from langchain_datashunt.types import SmallModel
 
@@ -183,3 +184,9 @@ def test_vectors_that_do_not_fit_are_refused(vectors: Any, said: str) -> None:
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="input 0 is NoneType"):
         fitted().predict_proba([None])  # type: ignore[list-item]
+
+
+def test_fitting_without_scikit_learn_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'langchain-datashunt\[fit\]'"):
+        fitted()

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from langchain_core.load import dumps, loads
 from tiny_models import POSITIONS, WORDS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
-from langchain_datashunt.errors import InvalidInputError, SmallModelError
+from langchain_datashunt.errors import InvalidInputError, MissingExtraError, SmallModelError
 from langchain_datashunt.small_models import TransformersClassifier, class_names, version_of
 from langchain_datashunt.types import SmallModel
 
@@ -224,3 +225,19 @@ def test_a_place_without_a_model_is_named(tiny_bert: Path, tmp_path: Path) -> No
             TransformersClassifier(place).predict_proba(["good"])
     with pytest.raises(SmallModelError, match="no weights"):
         _ = TransformersClassifier(empty, labels=["a", "b"]).version
+
+
+def test_damaged_weights_are_named(tiny_bert: Path, tmp_path: Path) -> None:
+    damaged = copy_of(tiny_bert, tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"\0" * 100)
+    with pytest.raises(SmallModelError, match="no TransformersClassifier can be loaded from"):
+        TransformersClassifier(damaged).predict_proba(["good"])
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers"])
+def test_without_its_extra_it_says_what_to_install(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'langchain-datashunt\[transformers\]'"):
+        TransformersClassifier(tiny_bert).predict_proba(["good"])
