@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.small_models import label_name
 
@@ -19,7 +22,7 @@ AnswerStyle = Literal["label", "number", "letter"]
 Numbers (to nine labels) and letters (to 26) give each label a first token of its own, which log-probabilities need.
 """
 
-Labels = Sequence[Any] | Mapping[Any, str]
+Labels = Sequence[Any] | NDArray[Any] | Mapping[Any, str]
 """Labels, or label -> description."""
 
 _TYPOGRAPHY = str.maketrans("\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb", "'''" + 5 * '"')
@@ -63,7 +66,7 @@ class LabelSpace:
             CompositionError: There are no labels, one is no single line of text, two names cannot be told apart, an
                 alias belongs to no label, or there are more labels than letters.
         """
-        if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | Mapping):
+        if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | Mapping | np.ndarray):
             raise CompositionError(f"labels are a list, or a mapping label -> description; got {labels!r}")
         names = [label_name(label) for label in labels]
         texts = [str(text or "") for text in labels.values()] if isinstance(labels, Mapping) else [""] * len(names)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,6 +15,11 @@ from langchain_datashunt.replies import read_label
 def test_labels_keep_their_order_and_numbers_become_strings() -> None:
     assert LabelSpace.of([2, 1, True]).labels == ("2", "1", "True")
     assert LabelSpace.of({"spam": "unwanted", "ham": ""}).descriptions == {"spam": "unwanted", "ham": ""}
+
+
+def test_the_classes_of_a_scikit_learn_model_are_labels_as_they_come() -> None:
+    assert LabelSpace.of(np.array(["ham", "spam"])).labels == ("ham", "spam")
+    assert LabelSpace.of(np.array([0, 1])).labels == ("0", "1")
 
 
 def test_each_option_has_the_answer_of_its_style() -> None:
