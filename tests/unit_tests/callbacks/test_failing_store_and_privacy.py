@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hard_samples import HARD, model, only, parser, shunt
+
+from langchain_datashunt.callbacks import HardSampleCallbackHandler
+from langchain_datashunt.store import HardSampleStore
+from langchain_datashunt.testing import KeywordSmallModel
+
+
+def test_a_store_that_fails_breaks_no_chain_and_counts(
+    self, tmp_path: Path, small: KeywordSmallModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(text: str) -> str:
+        raise RuntimeError(f"cannot redact {len(text)} characters")
+
+    store = HardSampleStore(tmp_path / "samples.db", redact=refuse)
+    chain = shunt(small, model()) | parser()
+    assert chain.invoke(HARD, {"callbacks": [HardSampleCallbackHandler(store)]}) == "negative"
+    assert store.health.dropped == 1
+    assert "cannot redact" in caplog.text
+    store.flush()
+    (loss,) = store.stats().losses
+    assert loss.records == 1
+
+
+def test_redaction_comes_before_anything_is_written(tmp_path: Path, small: KeywordSmallModel) -> None:
+    path = tmp_path / "samples.db"
+    with HardSampleStore(path, redact=lambda text: text.replace("Smith", "[name]")) as store:
+        handler = HardSampleCallbackHandler(store)
+        chain = shunt(small, model("negative, says Smith")) | parser()
+        chain.invoke("what does Smith say", {"callbacks": [handler], "tags": ["Smith"], "metadata": {"n": "Smith"}})
+        sample = only(store)
+        assert sample.input == "what does [name] say"
+        assert (sample.raw, sample.tags, sample.label) == ("negative, says [name]", ("[name]",), "negative")
+    assert all(b"Smith" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_without_inputs_only_hashes_labels_and_numbers_are_kept(self, tmp_path: Path, small: KeywordSmallModel) -> None:
+    path = tmp_path / "samples.db"
+    with HardSampleStore(path, store_input=False, salt="a secret of sixteen") as store:
+        chain = shunt(small, model("negative, says Smith")) | parser()
+        chain.invoke("what does Smith say", {"callbacks": [HardSampleCallbackHandler(store)]})
+        sample = only(store)
+        assert (sample.input, sample.raw, sample.label) == (None, None, "negative")
+        assert sample.input_hash == store.hash_input("what does Smith say")
+    assert all(b"Smith" not in file.read_bytes() for file in tmp_path.iterdir())
