@@ -11,7 +11,7 @@ from langchain_datashunt.testing import KeywordSmallModel
 
 
 def test_a_store_that_fails_breaks_no_chain_and_counts(
-    self, tmp_path: Path, small: KeywordSmallModel, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, small: KeywordSmallModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(text: str) -> str:
         raise RuntimeError(f"cannot redact {len(text)} characters")
@@ -38,7 +38,7 @@ def test_redaction_comes_before_anything_is_written(tmp_path: Path, small: Keywo
     assert all(b"Smith" not in file.read_bytes() for file in tmp_path.iterdir())
 
 
-def test_without_inputs_only_hashes_labels_and_numbers_are_kept(self, tmp_path: Path, small: KeywordSmallModel) -> None:
+def test_without_inputs_only_hashes_labels_and_numbers_are_kept(tmp_path: Path, small: KeywordSmallModel) -> None:
     path = tmp_path / "samples.db"
     with HardSampleStore(path, store_input=False, salt="a secret of sixteen") as store:
         chain = shunt(small, model("negative, says Smith")) | parser()

@@ -15,7 +15,7 @@ from langchain_datashunt.testing import KeywordSmallModel
 
 
 def test_an_error_of_the_large_model_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     with pytest.raises(ConnectionError):
         (shunt(small, model(FailingOnce())) | parser()).invoke(HARD, config)
@@ -27,7 +27,7 @@ def test_an_error_of_the_large_model_leaves_an_incomplete_record(
 
 
 def test_a_complete_record_replaces_the_incomplete_one(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(FailingOnce())) | parser()
     with pytest.raises(ConnectionError):
@@ -40,7 +40,7 @@ def test_a_complete_record_replaces_the_incomplete_one(
 
 
 def test_retries_of_the_model_make_one_record_that_counts_the_attempts(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     flaky = model(FailingOnce()).with_retry(wait_exponential_jitter=False)
     (shunt(small, flaky) | parser()).invoke(HARD, config)
@@ -48,9 +48,7 @@ def test_retries_of_the_model_make_one_record_that_counts_the_attempts(
     assert (sample.trainable, sample.attempts, sample.complete_count) == (True, 2, 1)
 
 
-def test_retries_of_the_shunt_make_one_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
-) -> None:
+def test_retries_of_the_shunt_make_one_record(store: HardSampleStore, config: Config, small: KeywordSmallModel) -> None:
     chain = shunt(small, model(FailingOnce())).with_retry(wait_exponential_jitter=False) | parser()
     chain.invoke(HARD, config)
     sample = only(store)
@@ -59,7 +57,7 @@ def test_retries_of_the_shunt_make_one_record(
 
 
 def test_retries_of_the_whole_chain_after_an_unreadable_reply_make_one_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     replies = iter(["I cannot say.", "negative"])
     chain = (shunt(small, model(lambda _: next(replies))) | parser()).with_retry(
@@ -71,7 +69,7 @@ def test_retries_of_the_whole_chain_after_an_unreadable_reply_make_one_record(
 
 
 def test_the_teacher_is_the_fallback_that_answered(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     large = model(FailingOnce(), name="first").with_fallbacks([model("negative", name="second")])
     (shunt(small, large) | parser()).invoke(HARD, config)
@@ -81,7 +79,7 @@ def test_the_teacher_is_the_fallback_that_answered(
 
 
 def test_a_fallback_of_the_shunt_itself_leaves_its_record_incomplete(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(FailingOnce())).with_fallbacks([RunnableLambda(lambda _: AIMessage("negative"))])
     (chain | parser()).invoke(HARD, config)
@@ -90,7 +88,7 @@ def test_a_fallback_of_the_shunt_itself_leaves_its_record_incomplete(
 
 
 def test_the_small_models_fallback_answer_is_no_label(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(FailingOnce()), on_large_error="small") | parser()
     assert chain.invoke(HARD, config) == "positive"
@@ -101,7 +99,7 @@ def test_the_small_models_fallback_answer_is_no_label(
 
 
 def test_a_failed_parser_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     with pytest.raises(OutputParserException):
         (shunt(small, model("I cannot say.")) | parser()).invoke(HARD, config)
@@ -111,7 +109,7 @@ def test_a_failed_parser_leaves_an_incomplete_record(
 
 @pytest.mark.parametrize("on_invalid", ["small", "none"])
 def test_what_a_parser_put_in_the_place_of_a_reply_is_no_label(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel, on_invalid: str
+    store: HardSampleStore, config: Config, small: KeywordSmallModel, on_invalid: str
 ) -> None:
     chain = shunt(small, model("I cannot say.")) | parser(on_invalid=on_invalid)
     chain.invoke(HARD, config)
@@ -122,7 +120,7 @@ def test_what_a_parser_put_in_the_place_of_a_reply_is_no_label(
 
 
 def test_an_error_behind_the_parser_keeps_the_record_from_training(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     def explode(_: str) -> str:
         raise RuntimeError("later")
@@ -134,7 +132,7 @@ def test_an_error_behind_the_parser_keeps_the_record_from_training(
 
 
 def test_a_stream_that_breaks_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     with pytest.raises(ValueError, match="break"):
         list(shunt(small, model("negative it is", break_stream_after=2)).stream(HARD, config))
@@ -142,7 +140,7 @@ def test_a_stream_that_breaks_leaves_an_incomplete_record(
 
 
 def test_a_stream_that_was_closed_early_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     stream = shunt(small, model("negative it is")).stream(HARD, config)
     next(stream)
@@ -155,7 +153,7 @@ def test_a_stream_that_was_closed_early_leaves_an_incomplete_record(
 
 
 async def test_an_async_stream_that_was_closed_early_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     stream = (shunt(small, model("negative it is")) | StrOutputParser()).astream(HARD, config)
     await anext(stream)
@@ -166,7 +164,7 @@ async def test_an_async_stream_that_was_closed_early_leaves_an_incomplete_record
 
 
 async def test_a_cancelled_task_leaves_an_incomplete_record(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(delay=5)) | parser()
     task = asyncio.create_task(chain.ainvoke(HARD, config))
@@ -179,7 +177,7 @@ async def test_a_cancelled_task_leaves_an_incomplete_record(
 
 
 def test_one_failing_input_of_a_batch_spoils_no_other(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(raise_on=["explode"])) | parser()
     chain.batch(["explode", "fine", "also fine"], config, return_exceptions=True)

@@ -14,7 +14,7 @@ from langchain_datashunt.testing import KeywordSmallModel
 
 
 def test_the_handler_keeps_nothing_of_finished_traces(
-    self, store: HardSampleStore, handler: HardSampleCallbackHandler, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, handler: HardSampleCallbackHandler, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model("I cannot say.")) | parser(on_invalid="small")
     chain.batch([f"text {i}" for i in range(20)], config)
@@ -26,7 +26,7 @@ def test_the_handler_keeps_nothing_of_finished_traces(
 
 
 def test_tokens_of_a_stream_are_not_collected(
-    self, handler: HardSampleCallbackHandler, config: Config, small: KeywordSmallModel
+    handler: HardSampleCallbackHandler, config: Config, small: KeywordSmallModel
 ) -> None:
     events: list[int] = []
 
@@ -45,7 +45,7 @@ def test_tokens_of_a_stream_are_not_collected(
 
 
 def test_what_is_written_is_ascii_json(
-    self, tmp_path: Path, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    tmp_path: Path, store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     (shunt(small, model()) | parser()).invoke("Ünïcode \0 and \ud800", config)
     with sqlite3.connect(tmp_path / "samples.db") as connection:

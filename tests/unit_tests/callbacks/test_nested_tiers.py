@@ -8,7 +8,7 @@ from langchain_datashunt.testing import KeywordSmallModel, ScriptedSmallModel
 
 
 def test_each_tier_has_a_record_and_the_inner_names_the_outer(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     inner = shunt(ScriptedSmallModel(LABELS, {}), model())
     (shunt(small, inner) | parser()).invoke(HARD, config)
@@ -21,7 +21,7 @@ def test_each_tier_has_a_record_and_the_inner_names_the_outer(
 
 
 def test_an_inner_small_model_is_a_small_teacher(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     middle = ScriptedSmallModel(LABELS, {HARD: [0.1, 0.9]})
     (shunt(small, shunt(middle, model())) | parser()).invoke(HARD, config)
@@ -32,7 +32,7 @@ def test_an_inner_small_model_is_a_small_teacher(
 
 
 def test_a_large_branch_that_is_no_language_model_is_another_teacher(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     def rules(_: str) -> str:
         return "negative"

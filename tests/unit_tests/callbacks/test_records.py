@@ -11,7 +11,7 @@ from langchain_datashunt.testing import KeywordSmallModel, ScriptedSmallModel
 
 
 def test_an_accepted_input_makes_no_record_but_is_counted(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model()) | parser()
     chain.invoke(EASY, config)
@@ -22,7 +22,7 @@ def test_an_accepted_input_makes_no_record_but_is_counted(
 
 
 def test_a_hard_sample_holds_input_prediction_reply_and_costs(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model("The answer is negative.")) | parser()
     asked = {**config, "tags": ["customer:17"], "metadata": {"tenant": "acme", "shop": 3}}
@@ -52,7 +52,7 @@ def test_a_hard_sample_holds_input_prediction_reply_and_costs(
 
 
 def test_a_mapping_is_kept_beside_the_text_that_the_small_model_saw(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     prompt = ChatPromptTemplate.from_template("{text} by {author}: one of {candidates}")
     chain = shunt(small, prompt | model(), input="text", input_key="text") | parser()
@@ -69,7 +69,7 @@ def test_log_probabilities_are_kept(store: HardSampleStore, config: Config, smal
 
 
 def test_a_reply_without_a_parser_is_read_by_the_handler(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     shunt(small, model("**Negative**.")).invoke(HARD, config)
     sample = only(store)
@@ -77,7 +77,7 @@ def test_a_reply_without_a_parser_is_read_by_the_handler(
 
 
 def test_a_parser_that_only_takes_the_text_does_not_hide_the_label(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     (shunt(small, model("It is negative.")) | StrOutputParser()).invoke(HARD, config)
     sample = only(store)
@@ -85,7 +85,7 @@ def test_a_parser_that_only_takes_the_text_does_not_hide_the_label(
 
 
 def test_a_reply_that_names_no_class_is_complete_and_trains_nothing(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     shunt(small, model("I cannot say.")).invoke(HARD, config)
     sample = only(store)
@@ -95,7 +95,7 @@ def test_a_reply_that_names_no_class_is_complete_and_trains_nothing(
     assert list(store.iter_samples(trainable_only=True)) == []
 
 
-def test_a_failing_small_model_leaves_a_record_without_prediction(self, store: HardSampleStore, config: Config) -> None:
+def test_a_failing_small_model_leaves_a_record_without_prediction(store: HardSampleStore, config: Config) -> None:
     broken = ScriptedSmallModel(LABELS, {EASY: [0.9, 0.1]}, raise_on={HARD})
     (shunt(broken, model()) | parser()).invoke(HARD, config)
     sample = only(store)
@@ -103,9 +103,7 @@ def test_a_failing_small_model_leaves_a_record_without_prediction(self, store: H
     assert (sample.input, sample.label) == (HARD, "negative")
 
 
-def test_equal_inputs_are_one_record_counted(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
-) -> None:
+def test_equal_inputs_are_one_record_counted(store: HardSampleStore, config: Config, small: KeywordSmallModel) -> None:
     chain = shunt(small, model()) | parser()
     for _ in range(3):
         chain.invoke(HARD, config)
@@ -114,7 +112,7 @@ def test_equal_inputs_are_one_record_counted(
 
 
 def test_conflicting_answers_are_counted_beside_each_other(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     replies = iter(["negative", "positive", "negative"])
     chain = shunt(small, model(lambda _: next(replies))) | parser()
@@ -126,7 +124,7 @@ def test_conflicting_answers_are_counted_beside_each_other(
 
 
 def test_an_audit_is_kept_with_its_sampling_probability(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model(), audit_rate=1.0) | parser()
     assert chain.invoke(EASY, config) == "negative"

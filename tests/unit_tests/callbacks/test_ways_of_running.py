@@ -12,9 +12,7 @@ from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
 
 
-def test_batches_keep_one_record_an_input(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
-) -> None:
+def test_batches_keep_one_record_an_input(store: HardSampleStore, config: Config, small: KeywordSmallModel) -> None:
     chain = shunt(small, model()) | parser()
     texts = [EASY, *(f"{HARD} {i}" for i in range(20))]
     chain.batch(texts, config)
@@ -22,7 +20,7 @@ def test_batches_keep_one_record_an_input(
 
 
 def test_streams_keep_the_input_and_the_whole_reply(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model("the answer is negative")) | parser()
     assert list(chain.stream(HARD, config)) == ["negative"]
@@ -32,7 +30,7 @@ def test_streams_keep_the_input_and_the_whole_reply(
 
 
 async def test_async_calls_batches_and_streams_are_kept(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model()) | parser()
     await chain.ainvoke("one", config)
@@ -44,7 +42,7 @@ async def test_async_calls_batches_and_streams_are_kept(
 
 
 async def test_events_of_astream_events_change_nothing(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model()) | parser()
     async for _ in chain.astream_events(HARD, config, version="v2"):
@@ -59,7 +57,7 @@ def test_batch_as_completed_is_kept(store: HardSampleStore, config: Config, smal
 
 
 def test_the_place_of_the_shunt_in_the_chain_does_not_matter(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     prepared = itemgetter("text") | RunnableLambda(str.strip) | (shunt(small, model()) | parser())
     RunnableLambda(prepared.invoke).invoke({"text": f" {HARD} "}, config)
@@ -68,7 +66,7 @@ def test_the_place_of_the_shunt_in_the_chain_does_not_matter(
 
 
 def test_a_parser_inside_the_large_branch_is_seen(
-    self, store: HardSampleStore, config: Config, small: KeywordSmallModel
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
 ) -> None:
     shunt(small, model("it is negative") | parser()).invoke(HARD, config)
     sample = only(store)
@@ -82,7 +80,7 @@ def test_a_named_shunt_is_found(store: HardSampleStore, config: Config, small: K
 
 
 def test_a_handler_that_is_bound_to_the_shunt_alone_reads_the_reply_itself(
-    self, store: HardSampleStore, handler: HardSampleCallbackHandler, small: KeywordSmallModel
+    store: HardSampleStore, handler: HardSampleCallbackHandler, small: KeywordSmallModel
 ) -> None:
     chain = shunt(small, model()).with_config(callbacks=[handler]) | parser()
     chain.invoke(HARD)
