@@ -14,7 +14,7 @@ import langchain_datashunt
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "langchain_datashunt"
-STORE = "langchain_datashunt.store."  # its inner modules are about SQLAlchemy; its door is not
+STORE = "langchain_datashunt.store"  # SQLAlchemy is what it is about
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "sqlalchemy", "langchain", "langgraph", "fastapi", "pandas")
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
