@@ -12,12 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_datashunt.callbacks import HardSampleCallbackHandler
     from langchain_datashunt.candidates import TopK
     from langchain_datashunt.composition import UnboundDataShunt
     from langchain_datashunt.errors import (
         CalibrationDataError,
         CompositionError,
         DataShuntError,
+        HardSampleStoreError,
         InfeasibleTargetError,
         InvalidInputError,
         MissingExtraError,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
         SentenceEncoder,
         TransformersClassifier,
     )
-    from langchain_datashunt.types import Decision, Prediction, ShuntMetadata, SmallModel
+    from langchain_datashunt.store import HardSampleStore
+    from langchain_datashunt.types import Decision, HardSample, Prediction, ShuntMetadata, SmallModel
 
 __version__ = "0.1.0"
 
@@ -50,6 +53,10 @@ __all__ = [
     "EmbeddingClassifier",
     "FixedThreshold",
     "FunctionClassifier",
+    "HardSample",
+    "HardSampleCallbackHandler",
+    "HardSampleStore",
+    "HardSampleStoreError",
     "InfeasibleTargetError",
     "InvalidInputError",
     "MissingExtraError",
@@ -80,6 +87,10 @@ _HOME = {
     "EmbeddingClassifier": "small_models",
     "FixedThreshold": "policy",
     "FunctionClassifier": "small_models",
+    "HardSample": "types",
+    "HardSampleCallbackHandler": "callbacks",
+    "HardSampleStore": "store",
+    "HardSampleStoreError": "errors",
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
     "MissingExtraError": "errors",
