@@ -119,23 +119,26 @@ def fit_isotonic(probabilities: FloatArray, targets: Targets) -> IsotonicCalibra
     """
     _require_rows(probabilities)
     try:
-        from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415  an extra, needed only while fitting
+        from sklearn.isotonic import isotonic_regression  # noqa: PLC0415  an extra, needed only while fitting
     except ImportError as error:
         raise MissingExtraError("fitting an isotonic calibration", "fit") from error
-    events = np.zeros(probabilities.shape)
+    events = np.zeros(probabilities.shape, dtype=np.float64)
     np.put_along_axis(events, targets[:, None], 1.0, axis=1)
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit(probabilities.ravel(), events.ravel())
-    inputs, outputs = _rising_knots(fitted.X_thresholds_, fitted.y_thresholds_)
-    return IsotonicCalibration(inputs, outputs, slope=1 / (len(probabilities) + 1))
+    order = np.argsort(probabilities, axis=None)
+    entries = probabilities.ravel()[order]
+    starts = np.flatnonzero(np.append(True, np.diff(entries) > 0))
+    counts = np.diff(np.append(starts, len(entries))).astype(np.float64)
+    means = np.add.reduceat(events.ravel()[order], starts) / counts
+    outputs = isotonic_regression(means, sample_weight=counts, y_min=0.0, y_max=1.0)
+    inputs, outputs = _block_ends(entries[starts], outputs)
+    return IsotonicCalibration(tuple(inputs.tolist()), tuple(outputs.tolist()), slope=1 / (len(probabilities) + 1))
 
 
-def _rising_knots(inputs: FloatArray, outputs: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return knots with strictly rising inputs, as floats that JSON keeps."""
-    distinct = np.append(True, np.diff(inputs) > 0)
-    return (
-        tuple(np.clip(inputs[distinct], 0.0, 1.0).tolist()),
-        tuple(np.clip(np.maximum.accumulate(outputs[distinct]), 0.0, 1.0).tolist()),
-    )
+def _block_ends(inputs: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Keep the first and the last knot of each run of equal outputs: between them the function is constant."""
+    differs = np.diff(outputs) != 0
+    kept = np.append(True, differs) | np.append(differs, True)
+    return inputs[kept], outputs[kept]
 
 
 def _no_calibration(probabilities: FloatArray, targets: Targets) -> NoCalibration:  # noqa: ARG001  as the others
