@@ -54,6 +54,8 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
             answer faster and sell cheaper (not with ``"hard"`` and examples, which then differ too).
         examples: Few-shot examples, ``(text, label)``.
         instructions: Replaces the first sentence. It is plain text: braces mean themselves.
+        cues: What stands before a text and before its answer, for example ``("Review", "Sentiment")``: each turn then
+            reads ``Review: ...``, ``Sentiment:``. Small LLMs answer better where a cue asks for the label.
         text_variable: The variable that takes the text: a string, or content blocks (images too), which pass through.
         **kwargs: Fields of `BasePromptTemplate`, for example `partial_variables`, `metadata`, `tags`.
 
@@ -88,6 +90,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
     hint_position: HintPosition
     examples: list[tuple[str, str]]
     instructions: str
+    cues: tuple[str, str] | None
     text_variable: str
 
     _space: LabelSpace = PrivateAttr()
@@ -103,6 +106,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         hint_position: HintPosition = "system",
         examples: Sequence[Sequence[Any]] = (),
         instructions: str = "Classify the text.",
+        cues: Sequence[str] | None = None,
         text_variable: str = "text",
         **kwargs: Any,
     ) -> None:
@@ -127,6 +131,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
             "hint_position": hint_position,
             "examples": _checked_examples(examples, space),
             "instructions": instructions,
+            "cues": _checked_cues(cues),
             "text_variable": text_variable,
             "input_variables": [name for name in (text_variable,) if name not in bound],
             "optional_variables": list(_HINT_VARIABLES[hints]),
@@ -165,13 +170,15 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         values = self._merge_partial_and_user_variables(**kwargs)
         options = self._options_left(values.get("candidates"))
         prior = self._prior_told(values.get("prior"), options)
-        content = _checked_content(values[self.text_variable], self.text_variable)
+        content = self._cued(_checked_content(values[self.text_variable], self.text_variable))
         if self.hint_position == "system":
             system = [self.instructions, self._listed(options), self._answer_rule(), _told(prior)]
         else:
             varies = "candidates" in self.optional_variables
             system = [self.instructions, "" if varies else self._listed(options), self._answer_rule()]
-            content = _behind([self._listed(options) if varies else "", _told(prior)], content)
+            told = [self._listed(options) if varies else "", _told(prior)]
+            uncued = any(told) and self.cues is None and isinstance(content, str)
+            content = _behind(told, f"Text:\n{content}" if uncued else content)
         turns = [turn for text, label in self.examples if label in options for turn in self._turn(text, label)]
         return [SystemMessage(_joined(system)), *turns, HumanMessage(content)]
 
@@ -215,7 +222,13 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         return f"Answer with {what} and nothing else."
 
     def _turn(self, text: str, label: str) -> list[BaseMessage]:
-        return [HumanMessage(text), AIMessage(self._space.answers[label])]
+        return [HumanMessage(self._cued(text)), AIMessage(self._space.answers[label])]
+
+    def _cued(self, content: Any) -> Any:
+        if self.cues is None or not isinstance(content, str):
+            return content
+        before, after = self.cues
+        return f"{before}: {content}\n{after}:"
 
 
 def _own_options(template: type[PromptPruningTemplate]) -> list[str]:
@@ -237,9 +250,15 @@ def _behind(sections: Iterable[str], content: Any) -> Any:
     hint = _joined(sections)
     if not hint:
         return content
-    return (
-        _joined([hint, f"Text:\n{content}"]) if isinstance(content, str) else [{"type": "text", "text": hint}, *content]
-    )
+    return _joined([hint, content]) if isinstance(content, str) else [{"type": "text", "text": hint}, *content]
+
+
+def _checked_cues(cues: Sequence[str] | None) -> tuple[str, str] | None:
+    if cues is None:
+        return None
+    if isinstance(cues, str) or len(cues) != 2:  # noqa: PLR2004  a pair
+        raise CompositionError(f"cues are a pair, what stands before a text and before its answer; got {cues!r}")
+    return str(cues[0]), str(cues[1])
 
 
 def _checked_content(content: Any, variable: str) -> Any:

@@ -111,6 +111,17 @@ def test_hints_in_the_human_turn_leave_the_beginning_of_the_prompt_the_same() ->
     assert messages(hard, candidates=["neutral"])[-1].text == "Labels:\n- neutral\n\nText:\nIt is fine."
 
 
+def test_cues_stand_around_every_text_and_the_turn_ends_where_the_answer_begins() -> None:
+    template = PromptPruningTemplate(LABELS, cues=("Review", "Sentiment"), examples=[("Hm.", "neutral")])
+    assert [message.text for message in messages(template)[1:]] == [
+        "Review: Hm.\nSentiment:",
+        "neutral",
+        "Review: It is fine.\nSentiment:",
+    ]
+    told = messages(PromptPruningTemplate(LABELS, cues=("Review", "Sentiment"), hint_position="human"), prior=PRIOR)
+    assert told[-1].text.endswith("It can be wrong.\n\nReview: It is fine.\nSentiment:")
+
+
 def test_instructions_are_plain_text() -> None:
     system = messages(PromptPruningTemplate(LABELS, instructions="Judge the {mood} of the review."))[0]
     assert system.text.startswith("Judge the {mood} of the review.\n\n")
@@ -170,6 +181,7 @@ def test_it_survives_pickle_and_langchains_own_serialisation() -> None:
         escape="neither",
         hints="both",
         examples=[("Great", "positive")],
+        cues=("Text", "Label"),
         partial_variables={"prior": {"positive": 1.0, "negative": 0.0}},
     )
     template.invoke("x")
@@ -214,6 +226,7 @@ def test_a_template_of_ones_own_takes_the_same_values_by_name() -> None:
         ({"hint": "soft"}, r"no options \['hint'\]"),
         ({"examples": [("x", "unknown")]}, "has the label 'unknown'"),
         ({"examples": ["xy"]}, r"a pair \(text, label\)"),
+        ({"cues": "Review"}, "cues are a pair"),
         ({"text_variable": "prior"}, "a variable that the shunt fills"),
         ({"answer": "word"}, "answer is one of"),
     ],
