@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from langchain_datashunt.errors import HardSampleStoreError, MissingExtraError
 
@@ -63,6 +65,7 @@ def sqlite_engine(path: Path, *, durability: Durability = "process", busy_timeou
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": busy_timeout, "check_same_thread": False},
+        hide_parameters=True,  # in errors: they are private
     )
 
     def prepare(connection: Any, _: Any) -> None:
@@ -94,14 +97,42 @@ def postgresql_engine(url: URL) -> Engine:
         MissingExtraError: psycopg is not installed.
     """
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT})
+        return create_engine(
+            url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT}
+        )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise MissingExtraError("a hard-sample log on PostgreSQL", "postgres") from error
 
 
-def reading(engine: Engine) -> Engine:
-    """Return the same engine for transactions that only read, and so hold up no writer."""
-    return engine.execution_options(datashunt_reads=True)
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a transaction that only reads, and so holds up no writer.
+
+    Raises:
+        HardSampleStoreError: The database refuses.
+    """
+    with _own_errors("read"), engine.execution_options(datashunt_reads=True).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """Give a transaction that may write.
+
+    Raises:
+        HardSampleStoreError: The database refuses; nothing of the transaction is kept.
+    """
+    with _own_errors("changed"), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _own_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or error  # without the statement, whose values are private
+        raise HardSampleStoreError(f"the hard-sample log cannot be {what}: {reason}") from error
 
 
 def forget_changes(engine: Engine) -> None:

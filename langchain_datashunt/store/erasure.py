@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.store.databases import forget_changes
+from langchain_datashunt.store.databases import changing, forget_changes
 from langchain_datashunt.store.rows import Entry, optional_key, tag_key
 
 _CHUNK = 500
@@ -51,7 +51,7 @@ def set_gold(engine: Engine, id_: str, gold: str | None) -> None:
     """
     query = text("UPDATE samples SET gold = :gold, gold_at = :now WHERE id = :id")
     values = {"gold": optional_key("gold", gold), "now": None if gold is None else time.time(), "id": id_}
-    with engine.begin() as connection:
+    with changing(engine) as connection:
         if connection.execute(query, values).rowcount == 0:
             raise HardSampleStoreError(f"the hard-sample log has no sample with the id {id_!r}")
 
@@ -86,7 +86,7 @@ def _delete_all(engine: Engine, find: Callable[[Connection], list[str]]) -> int:
     """Delete in short transactions, so that nobody who writes waits for long."""
     deleted = 0
     while True:
-        with engine.begin() as connection:
+        with changing(engine) as connection:
             ids = find(connection)
             if ids:
                 _delete(connection, ids)

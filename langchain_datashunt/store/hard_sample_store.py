@@ -10,14 +10,15 @@ import atexit
 import hashlib
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.store import erasure, queries
+from langchain_datashunt.store import erasure, exporting, importing, queries
 from langchain_datashunt.store.databases import Durability, location_of, postgresql_engine
 from langchain_datashunt.store.direct_writer import DirectWriter
 from langchain_datashunt.store.local_file import LocalFile
@@ -28,6 +29,8 @@ from langchain_datashunt.store.spool import Spool
 from langchain_datashunt.store.spooled_writer import SpooledWriter
 from langchain_datashunt.store.tally import Tally
 from langchain_datashunt.types import HardSample
+
+_IMPORTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,48 @@ class HardSampleStore:
         """Return the hash under which the records of an input are found."""
         return self._privacy.hash(self._privacy.redacted(input))
 
+    # ---- files
+
+    def export(self, path: str | Path, *, format: exporting.ExportFormat | None = None, **filters: Any) -> int:  # noqa: A002  the usual word
+        """Write records to a JSONL or Parquet file; return how many.
+
+        Args:
+            path: The file; it is replaced.
+            format: By default what the file's ending says.
+            **filters: Those of `iter_samples`.
+        """
+        return exporting.export(self.iter_samples(**filters), Path(path), format)
+
+    def to_dataset(self, **filters: Any) -> Any:
+        """Return records as a `datasets.Dataset` with the columns of the Parquet export; filtered as `iter_samples`."""
+        return exporting.as_dataset(self.iter_samples(**filters))
+
+    def import_jsonl(self, path: str | Path) -> int:
+        """Add the records of a JSONL file: an export, or lines with ``input`` and ``gold`` or ``label``.
+
+        Records that the log has already are left alone, so that importing twice changes nothing. Returns how many came.
+
+        Raises:
+            HardSampleStoreError: A line is malformed; the lines before it may have been added.
+        """
+        return self._import(importing.jsonl_samples(Path(path)))
+
+    def import_chat_logs(
+        self, path: str | Path, labels: Sequence[str], *, text_of: Callable[[str], str] | None = None
+    ) -> int:
+        """Add a record for each chat completion of a JSONL log, known ones excepted; return how many.
+
+        Args:
+            path: Lines with ``messages`` and ``choices`` (also under ``request`` and ``response``), or with the reply
+                as the last message.
+            labels: All labels.
+            text_of: Takes the input out of the last user message; by default all of it is the input.
+
+        Raises:
+            HardSampleStoreError: A line is malformed; the lines before it may have been added.
+        """
+        return self._import(importing.chat_samples(Path(path), labels, text_of))
+
     # ---- deleting
 
     def prune(self, *, before: float, keep_gold: bool = True) -> int:
@@ -255,6 +300,16 @@ class HardSampleStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _import(self, samples: Iterator[HardSample]) -> int:
+        added = 0
+        while page := list(islice(samples, _IMPORTED_AT_ONCE)):
+            identified_page = self._identified(page)
+            known = queries.known_ids(self._ready_engine(), [sample.id for sample in identified_page])
+            new = [given for given, kept in zip(page, identified_page, strict=True) if kept.id not in known]
+            self.append(new)
+            added += len(new)
+        return added
 
     def _identified(self, samples: Sequence[HardSample]) -> list[HardSample]:
         ids: dict[str | None, str] = {}

@@ -31,7 +31,7 @@ _NEAREST = """SELECT * FROM (
         UNION ALL
         SELECT * FROM (SELECT * FROM samples WHERE tenant = :tenant AND confidence < :confidence
                        ORDER BY confidence DESC LIMIT :limit) AS below
-    ) AS both ORDER BY ABS(confidence - :confidence), seq LIMIT :limit"""
+    ) AS nearest ORDER BY ABS(confidence - :confidence), seq LIMIT :limit"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class StoreStats:
 
 def get_sample(engine: Engine, id_: str) -> HardSample | None:
     """Return the sample with this id, None where there is none."""
-    with reading(engine).begin() as connection:
+    with reading(engine) as connection:
         found = _samples(connection, text("SELECT * FROM samples WHERE id = :id"), {"id": id_})
     return found[0][1] if found else None
 
@@ -125,7 +125,7 @@ def iter_samples(
         parameters["tag"] = tag_key(tag)
     after = -1
     while True:
-        with reading(engine).begin() as connection:
+        with reading(engine) as connection:
             page = _samples(connection, query, {**parameters, "after": after})
         if not page:
             return
@@ -136,7 +136,7 @@ def iter_samples(
 def nearest_samples(engine: Engine, confidence: float, *, limit: int, tenant: str) -> list[HardSample]:
     """Return the samples whose confidence is nearest to `confidence`, nearest first."""
     parameters = {"confidence": confidence, "limit": limit, "tenant": tenant}
-    with reading(engine).begin() as connection:
+    with reading(engine) as connection:
         return [sample for _, sample in _samples(connection, text(_NEAREST), parameters)]
 
 
@@ -144,7 +144,7 @@ def stats(engine: Engine, *, tenant: str | None) -> StoreStats:
     """Count samples, requests and losses."""
     where = "" if tenant is None else "WHERE tenant = :tenant"
     parameters = {} if tenant is None else {"tenant": tenant}
-    with reading(engine).begin() as connection:
+    with reading(engine) as connection:
         routes = connection.execute(text(_STATS.format(where=where)), parameters).all()
         traffic = connection.execute(text(_TRAFFIC.format(where=where)), parameters).all()
         losses = connection.execute(text("SELECT since, until, n, reason FROM losses ORDER BY since")).all()
@@ -172,7 +172,7 @@ def stats(engine: Engine, *, tenant: str | None) -> StoreStats:
 def known_ids(engine: Engine, ids: Sequence[str]) -> set[str]:
     """Return which of the ids the log has."""
     query = text("SELECT id FROM samples WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
-    with reading(engine).begin() as connection:
+    with reading(engine) as connection:
         return set(connection.execute(query, {"ids": list(ids)}).scalars())
 
 

@@ -55,7 +55,7 @@ class Spool:
     def oldest(self, limit: int, *, after: int) -> list[tuple[int, Entry]]:
         """Return up to `limit` entries behind number `after`, with their numbers."""
         query = text("SELECT seq, entry FROM pending WHERE seq > :after ORDER BY seq LIMIT :limit")
-        with reading(self._file.engine).begin() as connection:
+        with reading(self._file.engine) as connection:
             rows = connection.execute(query, {"after": after, "limit": limit}).all()
         return [(seq, json.loads(entry)) for seq, entry in rows]
 
@@ -76,7 +76,7 @@ class Spool:
         return len(doomed)
 
     def __len__(self) -> int:
-        with reading(self._file.engine).begin() as connection:
+        with reading(self._file.engine) as connection:
             return int(connection.execute(text("SELECT COUNT(*) FROM pending")).scalar_one())
 
     def __str__(self) -> str:
