@@ -80,7 +80,12 @@ FLOORS: dict[int, set[str]] = {
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 
 ALWAYS_THERE = {NAME, "langchain_core", "numpy", "pydantic", "typing_extensions"}
-OWN_SUBJECT = {"pytest_plugin": {"pytest"}, "store": {"sqlalchemy"}}
+OWN_SUBJECT = {
+    "cli": {"typer", "rich"},
+    "demo": {"typer", "rich"},
+    "pytest_plugin": {"pytest"},
+    "store": {"sqlalchemy"},
+}
 
 LONGEST = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "core", "common", "misc"}

@@ -17,9 +17,12 @@ PACKAGE = ROOT / "langchain_datashunt"
 STORE = "langchain_datashunt.store"  # SQLAlchemy is what it is about
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "sqlalchemy", "langchain", "langgraph", "fastapi", "pandas")
 MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
-    if path.name != "__main__.py"
+    (
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "__main__.py"
+    ),
+    key=lambda module: (module.startswith(STORE), module),
 )
 
 IMPORT_EACH = f"""
@@ -27,10 +30,12 @@ import json, os, sys
 # Other people's modules, once for all the forks.
 import langchain_core.language_models.chat_models, langchain_core.output_parsers, langchain_core.prompts, numpy
 import langchain_core.runnables.base, langchain_core.runnables.graph, langchain_core.runnables.fallbacks
-import langchain_core.tools, langchain_core.load
+import langchain_core.tools, langchain_core.load, rich.console, typer
 assert not set(sys.modules) & set({HEAVY!r})
 sys.path.insert(0, {str(ROOT)!r})
 for module in json.loads(sys.stdin.read()):
+    if module.startswith({STORE!r}):
+        import sqlalchemy.dialects.sqlite
     sys.stdout.flush()
     if os.fork() == 0:
         try:
