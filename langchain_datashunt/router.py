@@ -8,7 +8,6 @@ This file holds the Runnable contract. What the small model sees stands in `inpu
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
@@ -38,7 +37,7 @@ from langchain_datashunt.nodes import shunt_node
 from langchain_datashunt.outputs import Answer, OutputKind
 from langchain_datashunt.per_request import CONFIG_SPECS, Requests, check_threshold
 from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.routing import OnDecision, Routing, nobody, unless_interrupted, unless_raised
+from langchain_datashunt.routing import Call, Routing, unless_interrupted, unless_raised
 from langchain_datashunt.types import Decision
 
 
@@ -174,24 +173,23 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     @override
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return self._call_with_config(partial(self._run_one, on_decision=nobody, kwargs=kwargs), input, config)
+        return self._invoke(input, config, Call(kwargs))
 
     @override
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        run = partial(self._arun_one, on_decision=nobody, kwargs=kwargs)
-        return await self._acall_with_config(run, input, config)
+        return await self._ainvoke(input, config, Call(kwargs))
 
     @override
     def batch(
         self, inputs: list[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[Any]:
-        return self._batch(inputs, config, return_exceptions, nobody, kwargs)
+        return self._batch(inputs, config, Call(kwargs, return_exceptions=return_exceptions))
 
     @override
     async def abatch(
         self, inputs: list[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[Any]:
-        return await self._abatch(inputs, config, return_exceptions, nobody, kwargs)
+        return await self._abatch(inputs, config, Call(kwargs, return_exceptions=return_exceptions))
 
     @override
     def batch_as_completed(
@@ -264,23 +262,21 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     ) -> tuple[Any, Decision]:
         """Return what `invoke` returns, and the `Decision` about it."""
         made: dict[int, Decision] = {}
-        run = partial(self._run_one, on_decision=made.__setitem__, kwargs=kwargs)
-        return self._call_with_config(run, value, config), made[0]
+        return self._invoke(value, config, Call(kwargs, made.__setitem__)), made[0]
 
     async def ainvoke_with_decision(
         self, value: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> tuple[Any, Decision]:
         """Return what `ainvoke` returns, and the `Decision` about it."""
         made: dict[int, Decision] = {}
-        run = partial(self._arun_one, on_decision=made.__setitem__, kwargs=kwargs)
-        return await self._acall_with_config(run, value, config), made[0]
+        return await self._ainvoke(value, config, Call(kwargs, made.__setitem__)), made[0]
 
     def batch_with_decisions(
         self, inputs: list[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[tuple[Any, Decision | None]]:
         """Return what `batch` returns, each with its `Decision`; None for an input that could not be routed."""
         made: dict[int, Decision] = {}
-        outputs = self._batch(inputs, config, return_exceptions, made.__setitem__, kwargs)
+        outputs = self._batch(inputs, config, Call(kwargs, made.__setitem__, return_exceptions))
         return [(output, made.get(i)) for i, output in enumerate(outputs)]
 
     async def abatch_with_decisions(
@@ -288,30 +284,36 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     ) -> list[tuple[Any, Decision | None]]:
         """Return what `abatch` returns, each with its `Decision`; None for an input that could not be routed."""
         made: dict[int, Decision] = {}
-        outputs = await self._abatch(inputs, config, return_exceptions, made.__setitem__, kwargs)
+        outputs = await self._abatch(inputs, config, Call(kwargs, made.__setitem__, return_exceptions))
         return [(output, made.get(i)) for i, output in enumerate(outputs)]
 
-    def _run_one(self, value: Any, run_manager: Any, config: RunnableConfig, **options: Any) -> Any:
-        outputs = self._routing.batch([value], [run_manager], [config], return_exceptions=False, **options)
-        return unless_raised(outputs[0])
+    # LangChain inspects the signature of what it calls at each call; that is quick for a plain function only.
 
-    async def _arun_one(self, value: Any, run_manager: Any, config: RunnableConfig, **options: Any) -> Any:
-        outputs = await self._routing.abatch([value], [run_manager], [config], return_exceptions=False, **options)
-        return unless_raised(outputs[0])
+    def _invoke(self, value: Any, config: Any, call: Call) -> Any:
+        def run(value: Any, run_manager: Any, config: RunnableConfig) -> Any:
+            return unless_raised(self._routing.batch([value], [run_manager], [config], call)[0])
 
-    def _batch(
-        self, inputs: list[Any], config: Any, return_exceptions: bool, on_decision: OnDecision, kwargs: dict[str, Any]
-    ) -> list[Any]:
-        engine = self._routing.batch
-        run = partial(engine, return_exceptions=return_exceptions, on_decision=on_decision, kwargs=kwargs)
-        return unless_interrupted(self._batch_with_config(run, inputs, config, return_exceptions=return_exceptions))
+        return self._call_with_config(run, value, config)
 
-    async def _abatch(
-        self, inputs: list[Any], config: Any, return_exceptions: bool, on_decision: OnDecision, kwargs: dict[str, Any]
-    ) -> list[Any]:
-        engine = self._routing.abatch
-        run = partial(engine, return_exceptions=return_exceptions, on_decision=on_decision, kwargs=kwargs)
-        outputs = await self._abatch_with_config(run, inputs, config, return_exceptions=return_exceptions)
+    async def _ainvoke(self, value: Any, config: Any, call: Call) -> Any:
+        async def run(value: Any, run_manager: Any, config: RunnableConfig) -> Any:
+            outputs = await self._routing.abatch([value], [run_manager], [config], call)
+            return unless_raised(outputs[0])
+
+        return await self._acall_with_config(run, value, config)
+
+    def _batch(self, inputs: list[Any], config: Any, call: Call) -> list[Any]:
+        def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:
+            return self._routing.batch(inputs, run_manager, config, call)
+
+        outputs = self._batch_with_config(run, inputs, config, return_exceptions=call.return_exceptions)
+        return unless_interrupted(outputs)
+
+    async def _abatch(self, inputs: list[Any], config: Any, call: Call) -> list[Any]:
+        async def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:
+            return await self._routing.abatch(inputs, run_manager, config, call)
+
+        outputs = await self._abatch_with_config(run, inputs, config, return_exceptions=call.return_exceptions)
         return unless_interrupted(outputs)
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> RunnableDataShunt:
@@ -321,10 +323,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     def with_structured_output(self, schema: Any, *, answer: Answer | None = None, **kwargs: Any) -> RunnableDataShunt:
         """Return the shunt with a large branch that returns `schema`.
 
-        Args:
-            schema: As the chat model takes it.
-            answer: Makes the same output of the small model's `Prediction`; needed unless the shunt has one.
-            **kwargs: For the chat model.
+        `answer` makes the same output of the small model's `Prediction`; it is needed unless the shunt has one.
         """
         large = self._forwarded("with_structured_output")(schema, **kwargs)
         return self._with_large(large, answer=answer or self.answer)

@@ -34,6 +34,25 @@ from langchain_datashunt.types import Decision
 OnDecision = Callable[[int, Decision], None]
 
 
+def nobody(_: int, __: Decision) -> None:
+    """Take a decision that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a batch was called.
+
+    Attributes:
+        kwargs: For the large branch.
+        on_decision: Is told each decision, with its index.
+        return_exceptions: Whether exceptions are returned in the place of outputs.
+    """
+
+    kwargs: Mapping[str, Any]
+    on_decision: OnDecision = nobody
+    return_exceptions: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The inputs of a batch that can be routed, and an error for each of the others.
@@ -114,23 +133,18 @@ class Routing:
         inputs: list[Any],
         run_manager: Sequence[Any],
         config: Sequence[RunnableConfig],
-        *,
-        return_exceptions: bool,
-        on_decision: OnDecision,
-        kwargs: Mapping[str, Any],
+        call: Call,
     ) -> list[Any]:
         """Return an output or an exception for each input: one small call, one large batch of the deferred ones."""
-        run = _BatchRun(self, inputs, run_manager, config, on_decision)
-        checked = self.check(inputs, config, return_exceptions=return_exceptions)
+        run = _BatchRun(self, inputs, run_manager, config, call.on_decision)
+        checked = self.check(inputs, config, return_exceptions=call.return_exceptions)
         if not checked.valid:
             return run.outputs_with(checked.errors)
         decisions = SmallStep(self.decider).decide(*run.small_step(checked))
         deferred = run.settle_easy(checked, decisions)
         if deferred:
             prepared, configs = run.large_step(deferred)
-            answers = self.large.batch(
-                prepared, configs, return_exceptions=self._collects_errors(return_exceptions), **kwargs
-            )
+            answers = self.large.batch(prepared, configs, return_exceptions=self._collects_errors(call), **call.kwargs)
             run.settle_hard(deferred, answers)
         return run.outputs_with(checked.errors)
 
@@ -139,14 +153,11 @@ class Routing:
         inputs: list[Any],
         run_manager: Sequence[Any],
         config: Sequence[RunnableConfig],
-        *,
-        return_exceptions: bool,
-        on_decision: OnDecision,
-        kwargs: Mapping[str, Any],
+        call: Call,
     ) -> list[Any]:
         """Do what `batch` does; a synchronous small model runs in the executor."""
-        run = _BatchRun(self, inputs, run_manager, config, on_decision)
-        checked = self.check(inputs, config, return_exceptions=return_exceptions)
+        run = _BatchRun(self, inputs, run_manager, config, call.on_decision)
+        checked = self.check(inputs, config, return_exceptions=call.return_exceptions)
         if not checked.valid:
             return run.outputs_with(checked.errors)
         decisions = await SmallStep(self.decider).adecide(*run.small_step(checked))
@@ -154,7 +165,7 @@ class Routing:
         if deferred:
             prepared, configs = run.large_step(deferred)
             answers = await self.large.abatch(
-                prepared, configs, return_exceptions=self._collects_errors(return_exceptions), **kwargs
+                prepared, configs, return_exceptions=self._collects_errors(call), **call.kwargs
             )
             run.settle_hard(deferred, answers)
         return run.outputs_with(checked.errors)
@@ -223,18 +234,14 @@ class Routing:
         chosen = self.on_large_error == "small" or decision.route == "audit"
         return chosen and decision.prediction is not None and not is_control_flow(error)
 
-    def _collects_errors(self, return_exceptions: bool) -> bool:
-        return return_exceptions or self.on_large_error == "small" or self.audit_rate > 0
+    def _collects_errors(self, call: Call) -> bool:
+        return call.return_exceptions or self.on_large_error == "small" or self.audit_rate > 0
 
 
 def fallen_back(decision: Decision, error: Exception) -> Decision:
     """Return the decision as it stands after the large branch raised `error`."""
     certified = decision.certified and decision.route == "audit"
     return replace(decision, route="small_on_error", reason="large_error", certified=certified, error=describe(error))
-
-
-def nobody(_: int, __: Decision) -> None:
-    """Take a decision that nobody asked for."""
 
 
 def unless_raised(output: Any) -> Any:
