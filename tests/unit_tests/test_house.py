@@ -20,6 +20,8 @@ NAME = PACKAGE.name
 FLOORS: dict[int, set[str]] = {
     0: {"errors", "types"},
     1: {
+        "audit_estimates",
+        "betting",
         "calibration",
         "calibration_fitting",
         "candidates",
@@ -27,6 +29,7 @@ FLOORS: dict[int, set[str]] = {
         "confidence",
         "costs",
         "goals",
+        "live_bound",
         "policy",
         "policy_file",
         "reliability",
