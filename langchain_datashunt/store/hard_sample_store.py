@@ -24,7 +24,7 @@ from langchain_datashunt.store.direct_writer import DirectWriter
 from langchain_datashunt.store.local_file import LocalFile
 from langchain_datashunt.store.migrations import migrate
 from langchain_datashunt.store.privacy import Privacy, Redaction
-from langchain_datashunt.store.rows import entry_of, identified
+from langchain_datashunt.store.rows import Entry, entry_of, identified
 from langchain_datashunt.store.spool import Spool
 from langchain_datashunt.store.spooled_writer import SpooledWriter
 from langchain_datashunt.store.tally import Tally
@@ -131,12 +131,12 @@ class HardSampleStore:
         try:
             identified_samples = self._identified(samples)
             self._writer.append([*(entry_of(sample) for sample in identified_samples), *counts])
-        except Exception as error:
-            self._tally.put_back(counts)
-            self._tally.lose(len(samples), f"{type(error).__name__}: {error}")
-            if isinstance(error, HardSampleStoreError):
-                raise
-            raise HardSampleStoreError(f"a record cannot be kept: {type(error).__name__}: {error}") from error
+        except HardSampleStoreError as error:
+            self._lose(samples, counts, str(error))
+            raise
+        except Exception as error:  # a redaction's, say; its message may hold what was to be redacted
+            self._lose(samples, counts, type(error).__name__)
+            raise HardSampleStoreError(f"a record cannot be kept: {type(error).__name__}") from error
         self._tally.keep(len(samples))
         return tuple(sample.id for sample in identified_samples)
 
@@ -300,6 +300,11 @@ class HardSampleStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _lose(self, samples: Sequence[HardSample], counts: Sequence[Entry], reason: str) -> None:
+        self._tally.put_back(counts)
+        if samples:
+            self._tally.lose(len(samples), reason)
 
     def _import(self, samples: Iterator[HardSample]) -> int:
         added = 0

@@ -144,15 +144,20 @@ def checked_key(name: str, value: str) -> str:
     """Return `value` if an index can hold it.
 
     Raises:
-        HardSampleStoreError: It is no text, too long, or holds NUL or a lone surrogate.
+        HardSampleStoreError: It is no text, too long, or holds NUL or a lone surrogate. The value, which may be
+            private, is not in the message.
     """
-    if not isinstance(value, str) or len(value) > LONGEST_KEY or "\0" in value or not _is_unicode(value):
-        shown = ascii(value)
-        raise HardSampleStoreError(
-            f"{name} is a text of at most {LONGEST_KEY} characters without NUL and lone surrogates; got "
-            f"{type(value).__name__} {shown if len(shown) <= LONGEST_KEY else shown[:80] + '...'}"
-        )
-    return value
+    if not isinstance(value, str):
+        problem = f"a {type(value).__name__}"
+    elif len(value) > LONGEST_KEY:
+        problem = f"{len(value)} characters"
+    elif "\0" in value or not _is_unicode(value):
+        problem = "a text with one of these"
+    else:
+        return value
+    raise HardSampleStoreError(
+        f"{name} is a text of at most {LONGEST_KEY} characters without NUL and lone surrogates; got {problem}"
+    )
 
 
 def optional_key(name: str, value: str | None) -> str | None:

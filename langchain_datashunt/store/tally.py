@@ -39,7 +39,8 @@ class Tally:
         with self._lock:
             self.dropped += n
             since, before = (self._loss["since"], self._loss["n"]) if self._loss else (now, 0)
-            self._loss = LossEntry(kind="loss", since=since, until=now, n=before + n, reason=ascii(reason)[1:501])
+            shown = reason.encode("ascii", "backslashreplace").decode()[:500]
+            self._loss = LossEntry(kind="loss", since=since, until=now, n=before + n, reason=shown)
 
     def keep(self, n: int) -> None:
         """Count records that were kept."""
