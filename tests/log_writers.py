@@ -40,7 +40,7 @@ def pipe() -> tuple[Any, Any]:
 def write_samples(worker: int, start: Barrier, url: str, spool: str | None, n: int) -> None:
     """Write `n` samples of this worker's own, and one that all workers share as often."""
     start.wait(60)
-    with HardSampleStore(url, spool=spool) as store:
+    with HardSampleStore(url, spool=spool and spool.format(worker=worker)) as store:
         for i in range(n):
             store.append([sample(f"worker {worker}, text {i}"), sample("shared")])
         assert store.flush(60)

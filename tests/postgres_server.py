@@ -17,7 +17,7 @@ _STARTED_WITHIN = 60
 class PostgresServer:
     """A server of its own, with an empty database, in a temporary folder.
 
-    PostgreSQL refuses to run as root; there it runs as the user nobody, from a copy of its programs that nobody can read.
+    PostgreSQL refuses to run as root; there it runs as the user nobody, from a copy of its programs in that folder.
     """
 
     def __init__(self) -> None:

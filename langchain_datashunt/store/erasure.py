@@ -87,6 +87,8 @@ def _delete_all(engine: Engine, find: Callable[[Connection], list[str]]) -> int:
     deleted = 0
     while True:
         with changing(engine) as connection:
+            if engine.dialect.name == "postgresql":  # what is being shipped arrives first, and is found
+                connection.execute(text("SELECT id FROM spools FOR UPDATE"))
             ids = find(connection)
             if ids:
                 _delete(connection, ids)
