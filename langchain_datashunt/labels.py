@@ -137,7 +137,7 @@ def name_key(text: str) -> str:
     bare, before = spaced, ""
     while bare != before:
         before = bare
-        bare = _BULLETS.sub("", bare).lstrip(_WRAPPING_LEFT).rstrip(_WRAPPING_RIGHT)
+        bare = _BULLETS.sub("", bare.strip()).lstrip(_WRAPPING_LEFT).rstrip(_WRAPPING_RIGHT)
     return bare or spaced
 
 
