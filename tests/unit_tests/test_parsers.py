@@ -14,7 +14,6 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from langchain_datashunt import decided, outputs, per_request
 from langchain_datashunt.candidates import TopK
 from langchain_datashunt.errors import CompositionError, InvalidInputError, PolicyMismatchError
 from langchain_datashunt.label_logprobs import LabelPrior
@@ -62,11 +61,6 @@ class Events(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         self.outputs[run_id] = outputs
-
-
-def test_the_keys_are_those_of_the_router() -> None:
-    assert decided._DECISION_KEY == per_request.DECISION_KEY
-    assert decided._METADATA_KEY == outputs.METADATA_KEY
 
 
 def test_text_and_messages_are_read_alike() -> None:
