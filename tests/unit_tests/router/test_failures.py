@@ -66,8 +66,10 @@ def test_only_rows_with_nan_are_deferred_and_nothing_is_asked_twice() -> None:
 @pytest.mark.parametrize("row", [[0.9, 0.9], [1.5, -0.5], [float("inf"), 0.0], [0.2, 0.2]])
 def test_a_row_that_is_no_distribution_is_never_accepted(row: list[float]) -> None:
     small = ScriptedSmallModel(["positive", "negative"], {"odd": row, "fine": [0.99, 0.01]})
-    messages = (shunt(small, threshold=0.0) | RecordingChatModel()).batch(["fine", "odd"])
+    chain = shunt(small, threshold=0.0) | RecordingChatModel()
+    messages = chain.batch(["fine", "odd"])
     assert [record(message)["route"] for message in messages] == ["small", "large_on_error"]
+    assert chain.decide_batch(["fine", "odd"]).accepted.tolist() == [True, False]
 
 
 def test_a_failed_row_does_not_change_the_decisions_about_the_others() -> None:
@@ -168,7 +170,7 @@ def test_a_text_branch_falls_back_to_the_label() -> None:
 
 def test_where_both_models_fail_the_large_ones_error_propagates() -> None:
     small, llm = small_model(nan_on=["broken"]), RecordingChatModel(raise_on=["broken"])
-    with pytest.raises(ValueError, match="chat model was told"):
+    with pytest.raises(ValueError, match="^this chat model was told"):
         (shunt(small, on_large_error="small") | llm).invoke("broken")
 
 
@@ -242,3 +244,9 @@ def test_an_answer_function_that_raises_spoils_only_its_own_item() -> None:
     first, second = chain.batch([EASY, "an awful film"], return_exceptions=True)
     assert first == {"label": "positive"}
     assert isinstance(second, RuntimeError)
+
+
+def test_a_selector_that_raises_spoils_only_its_own_item() -> None:
+    chain = shunt(input=lambda value: value["text"]) | RunnableLambda(lambda _: "asked").with_types(output_type=str)
+    outputs = chain.batch([{"text": EASY}, {}, {"text": HARD}], return_exceptions=True)
+    assert [type(output) for output in outputs] == [str, KeyError, str]
