@@ -11,8 +11,11 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_datashunt.types import Decision
 
-_DECISION_KEY = "datashunt_decision"
-_METADATA_KEY = "datashunt"
+METADATA_KEY = "datashunt"
+"""Where the record of a decision stands in a message's ``response_metadata``."""
+
+DECISION_KEY = "datashunt_decision"
+"""Where the large branch finds its item's `Decision`, in ``config["configurable"]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,13 @@ def decided(reply: Any, config: RunnableConfig) -> Decided:
     The record on the message comes first. Where both are there, it is that of a shunt nested in the large branch of the
     one whose decision the config carries, and so the one that this reply answers; of nested records the innermost.
     """
-    record = reply.response_metadata.get(_METADATA_KEY) if isinstance(reply, BaseMessage) else None
+    record = reply.response_metadata.get(METADATA_KEY) if isinstance(reply, BaseMessage) else None
     if record is not None:
         while record.get("inner") is not None:
             record = record["inner"]
         by_small = record.get("route") in ("small", "small_on_error")
         return _of(record.get("candidates"), record.get("label"), by_small=by_small)
-    decision = (config.get("configurable") or {}).get(_DECISION_KEY)
+    decision = (config.get("configurable") or {}).get(DECISION_KEY)
     if isinstance(decision, Decision):
         label = None if decision.prediction is None else decision.prediction.label
         return _of(decision.candidates, label, by_small=False)

@@ -14,11 +14,10 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 
+from langchain_datashunt.chunks import as_chunk
+from langchain_datashunt.decided import METADATA_KEY
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.types import Decision, Prediction, ShuntMetadata
-
-METADATA_KEY = "datashunt"
-"""Where the record stands in a message's ``response_metadata``."""
 
 OutputKind = Literal["message", "text"]
 Answer = Callable[[Prediction], Any]
@@ -67,7 +66,7 @@ def _declared_output(runnable: Runnable[Any, Any]) -> Any:
 
 def _kind_of_type(declared: Any) -> OutputKind | None:
     if get_origin(declared) in (Union, types.UnionType):
-        kinds = {_kind_of_type(member) for member in get_args(declared)}
+        kinds = {_kind_of_type(member) for member in get_args(declared) if member is not types.NoneType}
         return kinds.pop() if len(kinds) == 1 else None
     declared = get_origin(declared) or declared
     if not isinstance(declared, type):
@@ -136,13 +135,6 @@ def recorded(decision: Decision, inner: ShuntMetadata | None) -> ShuntMetadata:
     if inner is not None:
         record["inner"] = inner
     return record
-
-
-def as_chunk(output: Any) -> Any:
-    """Return a whole AI message as the one chunk of a stream; anything else unchanged."""
-    if isinstance(output, AIMessage) and not isinstance(output, AIMessageChunk):
-        return AIMessageChunk(**output.model_dump(exclude={"type"}), chunk_position="last")
-    return output
 
 
 class StreamStamp:

@@ -8,13 +8,14 @@ from typing import Any, Literal, get_args
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from langchain_datashunt.chunks import as_chunk
 from langchain_datashunt.decided import NOTHING_DECIDED, Decided, decided
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.label_logprobs import LabelPrior, check_first_tokens
@@ -244,13 +245,13 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
     def _transform(self, chunks: Iterator[str | BaseMessage], config: RunnableConfig) -> Iterator[str]:
         reply: Any = None
         for chunk in chunks:
-            reply = _as_chunk(chunk) if reply is None else reply + _as_chunk(chunk)
+            reply = as_chunk(chunk) if reply is None else reply + as_chunk(chunk)
         yield self._answer("" if reply is None else reply, config)
 
     async def _atransform(self, chunks: AsyncIterator[str | BaseMessage], config: RunnableConfig) -> AsyncIterator[str]:
         reply: Any = None
         async for chunk in chunks:
-            reply = _as_chunk(chunk) if reply is None else reply + _as_chunk(chunk)
+            reply = as_chunk(chunk) if reply is None else reply + as_chunk(chunk)
         yield await self._aanswer("" if reply is None else reply, config)
 
     def _read(self, reply: str | BaseMessage, known: Decided) -> Reading:
@@ -281,10 +282,3 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
             "on_invalid": self.on_invalid,
             "answer": answer,
         }
-
-
-def _as_chunk(chunk: str | BaseMessage) -> str | BaseMessage:
-    """Return a whole AI message as a chunk, so that it can be added to."""
-    if isinstance(chunk, AIMessage) and not isinstance(chunk, AIMessageChunk):
-        return AIMessageChunk(**chunk.model_dump(exclude={"type"}))
-    return chunk

@@ -1,4 +1,4 @@
-"""What stands in ``config["configurable"]``: what a request may ask of the shunt, and what the shunt hands on."""
+"""What a request may ask of the shunt through ``config["configurable"]``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ ROUTE_KEY = "datashunt_route"
 
 REQUEST_KEY = "datashunt_request"
 """The caller's own id of a request, so that its retries share the draw of an audit."""
-
-DECISION_KEY = "datashunt_decision"
-"""Where the large branch finds the item's `Decision`."""
 
 DECIDED_KEY = "__datashunt_decided"
 """Where ``batch_as_completed`` hands decisions that are already made to ``invoke``; never passed on to children."""

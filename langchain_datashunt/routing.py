@@ -14,15 +14,14 @@ from langchain_core.runnables.config import patch_config
 
 from langchain_datashunt.audits import maybe_audited
 from langchain_datashunt.completion_order import CompletionOrder
+from langchain_datashunt.decided import DECISION_KEY
 from langchain_datashunt.deciding import Decider, Decisions, describe, is_control_flow
-from langchain_datashunt.errors import InvalidInputError
 from langchain_datashunt.hard_branch import LargeInputs
 from langchain_datashunt.inputs import Selector, select_input
 from langchain_datashunt.listening import tell
 from langchain_datashunt.outputs import Answerer, StreamStamp
 from langchain_datashunt.per_request import (
     DECIDED_KEY,
-    DECISION_KEY,
     NOTHING_ASKED,
     Requests,
     check_request,
@@ -65,7 +64,7 @@ class Checked:
 
     valid: list[int]
     selected: list[Any]
-    errors: dict[int, InvalidInputError]
+    errors: dict[int, Exception]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Routing:
             try:
                 selected = self.select(value)
                 check_request(config)
-            except InvalidInputError as error:
+            except Exception as error:  # an input that cannot be routed, or the user's input= failed on it
                 if not return_exceptions:
                     raise
                 checked.errors[i] = error

@@ -42,6 +42,7 @@ FLOORS: dict[int, set[str]] = {
         "verdict",
     },
     2: {
+        "chunks",
         "decided",
         "evaluation",
         "fitting",
@@ -57,6 +58,7 @@ FLOORS: dict[int, set[str]] = {
         "testing",
     },
     3: {
+        "audit_monitor",
         "audits",
         "callbacks",
         "completion_order",

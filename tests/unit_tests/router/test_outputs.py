@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from pydantic import BaseModel
 from reviews import EASY, HARD, SURE, record, shunt
 
-from langchain_datashunt import CompositionError, Decision, Prediction
+from langchain_datashunt import CompositionError, Decision, Prediction, PromptPruningOutputParser
 from langchain_datashunt.testing import RecordingChatModel, ScriptedSmallModel
 
 
@@ -232,3 +232,9 @@ def test_threshold_zero_accepts_everything_and_threshold_one_only_certainty(thre
     llm = RecordingChatModel()
     (shunt(threshold=threshold) | llm).batch([EASY, HARD])
     assert len(llm.calls) == calls
+
+
+def test_a_parser_that_gives_none_for_invalid_replies_makes_a_text_branch() -> None:
+    parser = PromptPruningOutputParser(["positive", "negative"], on_invalid="none")
+    chain = shunt() | (RecordingChatModel(answers="no idea") | parser)
+    assert chain.batch([EASY, HARD]) == ["positive", None]
