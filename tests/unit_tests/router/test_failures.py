@@ -170,7 +170,7 @@ def test_a_text_branch_falls_back_to_the_label() -> None:
 
 def test_where_both_models_fail_the_large_ones_error_propagates() -> None:
     small, llm = small_model(nan_on=["broken"]), RecordingChatModel(raise_on=["broken"])
-    with pytest.raises(ValueError, match="^this chat model was told"):
+    with pytest.raises(ValueError, match=r"^this chat model was told"):
         (shunt(small, on_large_error="small") | llm).invoke("broken")
 
 
