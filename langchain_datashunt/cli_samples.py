@@ -58,7 +58,7 @@ def list_samples(
     as_lines: AsJson = False,
 ) -> None:
     """List records, the first to arrive first."""
-    with _opened(store) as log:
+    with opened(store) as log:
         if nearest is None:
             found: Iterator[HardSample] = log.iter_samples(
                 tenant=tenant, policy_id=policy, route=route, tag=tag, trainable_only=trainable
@@ -78,7 +78,7 @@ def list_samples(
 @samples.command()
 def show(id: str, *, store: Store = DEFAULT_STORE) -> None:  # noqa: A002  the word of the records
     """Print all that is known about one record, as JSON."""
-    with _opened(store) as log:
+    with opened(store) as log:
         sample = log.get(id)
     if sample is None:
         raise HardSampleStoreError(f"the hard-sample log has no sample with the id {id!r}")
@@ -93,7 +93,7 @@ def label(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Set the true label of a record."""
-    with _opened(store) as log:
+    with opened(store) as log:
         log.label(id, gold)
 
 
@@ -109,7 +109,7 @@ def export(
     trainable: Trainable = False,
 ) -> None:
     """Write records to a file."""
-    with _opened(store) as log:
+    with opened(store) as log:
         n = log.export(file, tenant=tenant, policy_id=policy, route=route, tag=tag, trainable_only=trainable)
     typer.echo(f"{n} records written to {file}")
 
@@ -124,7 +124,7 @@ def import_samples(
     ] = None,
 ) -> None:
     """Add the records of an export, labelled texts, or a log of chat completions."""
-    with _opened(store, must_exist=False) as log:
+    with opened(store, must_exist=False) as log:
         n = log.import_chat_logs(file, labels) if labels else log.import_jsonl(file)
         if not log.flush(60):
             raise HardSampleStoreError("the server does not answer; nothing says how many records reached it")
@@ -134,7 +134,7 @@ def import_samples(
 @samples.command()
 def stats(*, store: Store = DEFAULT_STORE, tenant: Tenant = None, as_lines: AsJson = False) -> None:
     """Count records, requests, tokens, and what was lost."""
-    with _opened(store) as log:
+    with opened(store) as log:
         counted = log.stats(tenant=tenant)
     if as_lines:
         typer.echo(json.dumps(asdict(counted)))
@@ -150,7 +150,7 @@ def prune(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Delete old records."""
-    with _opened(store) as log:
+    with opened(store) as log:
         n = log.prune(before=time.time() - older_than * _SECONDS_A_DAY, keep_gold=not include_gold)
     typer.echo(f"{n} records deleted")
 
@@ -164,13 +164,14 @@ def erase(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Delete the records of a person."""
-    with _opened(store) as log:
+    with opened(store) as log:
         n = log.erase(tag=tag, input=text, tenant=tenant)
     typer.echo(f"{n} records deleted")
 
 
 @contextmanager
-def _opened(url: str, *, must_exist: bool = True) -> Iterator[HardSampleStore]:
+def opened(url: str, *, must_exist: bool = True) -> Iterator[HardSampleStore]:
+    """Open the log that a command names, and close it."""
     location = location_of(url)
     if isinstance(location, Path):
         if must_exist and not location.is_file():

@@ -10,6 +10,7 @@
     │   └── PolicyMismatchError                       a policy of another model or label space
     ├── CalibrationDataError (ValueError)             rows that nothing can be fitted on
     ├── InfeasibleTargetError (ValueError)            no threshold reaches the goal on these rows
+    ├── AuditError (ValueError)                       audits that no rate can be estimated from
     ├── HardSampleStoreError (RuntimeError)           the hard-sample log cannot be opened, written or read
     └── MissingExtraError (ImportError)               an optional dependency is not installed
 
@@ -76,6 +77,10 @@ class InfeasibleTargetError(DataShuntError, ValueError):
         self.coverage = coverage
         self.n = n
         self.more_labels = more_labels
+
+
+class AuditError(DataShuntError, ValueError):
+    """Audits cannot be used for an estimate or a live bound, or the record of a live bound is malformed."""
 
 
 class HardSampleStoreError(DataShuntError, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class AuditEstimates:
         """Return them as they are printed, one a line."""
         teacher = () if self.error_through_teacher is None else (self.error_through_teacher,)
         return "\n".join(map(str, (self.disagreement, self.error, *teacher, *self.doubts)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return asdict(self)
 
 
 def estimate(engine: Engine, *, policy_id: str, tenant: str | None, confidence_level: float) -> AuditEstimates:

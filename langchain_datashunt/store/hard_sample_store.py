@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.store import erasure, exporting, importing, queries
+from langchain_datashunt.store import erasure, estimates, exporting, importing, queries
 from langchain_datashunt.store.databases import Durability, location_of, postgresql_engine
 from langchain_datashunt.store.direct_writer import DirectWriter
 from langchain_datashunt.store.local_file import LocalFile
@@ -197,6 +197,20 @@ class HardSampleStore:
     def stats(self, *, tenant: str | None = None) -> queries.StoreStats:
         """Return what the log holds, counted, and what it lost."""
         return queries.stats(self._ready_engine(), tenant=tenant)
+
+    def estimate(
+        self, *, policy_id: str, tenant: str | None = None, confidence_level: float = 0.95
+    ) -> estimates.AuditEstimates:
+        """Estimate disagreement with the LLM, and error, among the inputs that a policy accepts, from its audits.
+
+        Args:
+            policy_id: The policy; ``""`` for a shunt without one.
+            tenant: Only this tenant's.
+            confidence_level: Of each interval, in (0, 1).
+        """
+        return estimates.estimate(
+            self._ready_engine(), policy_id=policy_id, tenant=tenant, confidence_level=confidence_level
+        )
 
     @property
     def health(self) -> StoreHealth:

@@ -80,13 +80,15 @@ FLOORS: dict[int, set[str]] = {
         "small_step",
         "teachers",
     },
-    4: {"cli", "demo", "pytest_plugin"},
+    4: {"cli", "cli_audits", "cli_samples", "demo", "pytest_plugin"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 
 ALWAYS_THERE = {NAME, "langchain_core", "numpy", "pydantic", "typing_extensions"}
 OWN_SUBJECT = {
     "cli": {"typer", "rich"},
+    "cli_audits": {"typer"},
+    "cli_samples": {"typer", "rich"},
     "demo": {"typer", "rich"},
     "pytest_plugin": {"pytest"},
     "store": {"sqlalchemy"},

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hard_samples import sample
+from typer.testing import CliRunner
+
+from langchain_datashunt import HardSampleStore
+from langchain_datashunt.cli import build_app
+from langchain_datashunt.live_bound import LiveBound
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(build_app(), ["audits", *arguments])
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def bounds(tmp_path: Path) -> tuple[str, str]:
+    """A quiet bound, and one whose alarm has gone off."""
+    quiet, loud = (LiveBound("disagreement", 0.05, lowest_audit_rate=0.02) for _ in range(2))
+    quiet.update([False] * 100, 0.02)
+    loud.update([True] * 100, 0.02)
+    quiet.save(tmp_path / "quiet.json")
+    loud.save(tmp_path / "loud.json")
+    return str(tmp_path / "quiet.json"), str(tmp_path / "loud.json")
+
+
+def test_check_ends_well_without_an_alarm(bounds: tuple[str, str]) -> None:
+    code, output = run("check", bounds[0])
+    assert code == 0
+    assert "no alarm" in output
+
+
+def test_check_ends_with_status_3_where_an_alarm_has_gone_off(bounds: tuple[str, str]) -> None:
+    code, output = run("check", *bounds)
+    assert code == 3
+    assert "ALARM after" in output
+
+
+def test_check_prints_json(bounds: tuple[str, str]) -> None:
+    _, output = run("check", "--json", *bounds)
+    quiet, loud = map(json.loads, output.splitlines())
+    assert quiet["alarm"] is None
+    assert loud["alarm"]["lower"] >= 0.05
+
+
+def test_estimate_prints_what_the_log_says(tmp_path: Path) -> None:
+    path = str(tmp_path / "samples.db")
+    with HardSampleStore(path) as store:
+        store.append([sample("a", route="audit", sampling_probability=0.02)])
+    assert "disagreement among accepted inputs: 1.0000" in run("estimate", "--policy", "policy", "--store", path)[1]
+    printed = json.loads(run("estimate", "--policy", "policy", "--store", path, "--json")[1])
+    assert printed["disagreement"]["audits"] == 1
