@@ -94,8 +94,8 @@ class HardSampleCallbackHandler(BaseTracer):
 
     def _keep(self, root: Run, heard: list[Heard], invalid_replies: dict[UUID, str]) -> None:
         try:
-            if samples := samples_of(root, heard, invalid_replies, self.tenant_key):
-                self.store.append(samples)
+            if any(each.decision.route != "small" for each in heard):
+                self.store.append(samples_of(root, heard, invalid_replies, self.tenant_key))
             for each in heard:
                 tenant, policy_id = tenant_of(each.run, self.tenant_key), each.decision.policy_id or ""
                 self.store.count_request(tenant, policy_id, each.decision.route)

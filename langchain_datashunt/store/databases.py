@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +73,7 @@ def sqlite_engine(path: Path, *, durability: Durability = "process", busy_timeou
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver opens no transactions of its own
         cursor = connection.cursor()
-        mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _write_ahead(cursor, busy_timeout)
         cursor.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
         cursor.execute("PRAGMA secure_delete = ON")  # what is erased or shipped is overwritten, not only unlinked
         cursor.close()
@@ -88,6 +90,20 @@ def sqlite_engine(path: Path, *, durability: Durability = "process", busy_timeou
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _write_ahead(cursor: sqlite3.Cursor, patience: float) -> str:
+    """Switch the file to the write-ahead log; SQLite does not wait by itself where two processes switch at once."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            mode: str = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return mode
 
 
 def postgresql_engine(url: URL) -> Engine:

@@ -24,7 +24,7 @@ class DirectWriter:
         """
         if entries:
             with self._file.writing() as connection:
-                write(connection, entries)
+                write(connection.executemany, entries)
 
     def pending(self) -> int:
         """Return how many entries are still on their way: none."""

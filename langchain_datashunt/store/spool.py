@@ -33,12 +33,11 @@ class Spool:
         self._file = file
         with file.writing() as connection:
             for table in _TABLES:
-                connection.execute(text(table))
-            found = connection.execute(text("SELECT id FROM spool")).scalar()
-            if found is None:
-                found = uuid.uuid4().hex
-                connection.execute(text("INSERT INTO spool VALUES (:id)"), {"id": found})
-        self.id: str = found
+                connection.execute(table)
+            if connection.execute("SELECT id FROM spool").fetchone() is None:
+                connection.execute("INSERT INTO spool VALUES (?)", (uuid.uuid4().hex,))
+            found: str = connection.execute("SELECT id FROM spool").fetchone()[0]
+        self.id = found
         """What the remote store knows the spool by."""
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -48,9 +47,9 @@ class Spool:
             HardSampleStoreError: The file cannot be written; nothing of them is kept.
         """
         if entries:
-            rows = [{"entry": json.dumps(entry)} for entry in entries]
+            rows = [(json.dumps(entry),) for entry in entries]
             with self._file.writing() as connection:
-                connection.execute(text("INSERT INTO pending (entry) VALUES (:entry)"), rows)
+                connection.executemany("INSERT INTO pending (entry) VALUES (?)", rows)
 
     def oldest(self, limit: int, *, after: int) -> list[tuple[int, Entry]]:
         """Return up to `limit` entries behind number `after`, with their numbers."""
@@ -62,15 +61,14 @@ class Spool:
     def discard(self, through: int) -> None:
         """Delete all entries up to number `through`."""
         with self._file.writing() as connection:
-            connection.execute(text("DELETE FROM pending WHERE seq <= :through"), {"through": through})
+            connection.execute("DELETE FROM pending WHERE seq <= ?", (through,))
 
     def discard_if(self, matches: Callable[[Entry], bool]) -> int:
         """Delete the entries that match, beyond recovery; return how many did."""
         with self._file.writing() as connection:
-            rows = connection.execute(text("SELECT seq, entry FROM pending")).all()
-            doomed = [{"seq": seq} for seq, entry in rows if matches(json.loads(entry))]
-            if doomed:
-                connection.execute(text("DELETE FROM pending WHERE seq = :seq"), doomed)
+            rows = connection.execute("SELECT seq, entry FROM pending").fetchall()
+            doomed = [(seq,) for seq, entry in rows if matches(json.loads(entry))]
+            connection.executemany("DELETE FROM pending WHERE seq = ?", doomed)
         if doomed:
             forget_changes(self._file.engine)
         return len(doomed)

@@ -118,23 +118,27 @@ class SpooledWriter:
                 self._migrated = True
             try:
                 with self._remote.begin() as connection:
-                    after = self._ship_batch(connection, after, write)
+                    after = self._ship_batch(connection, after, _write_together)
             except (DataError, IntegrityError):  # the server refuses one of them; the others must not wait for ever
                 with self._remote.begin() as connection:
                     after = self._ship_batch(connection, after, _write_singly)
             self._spool.discard(after)
         return after
 
-    def _ship_batch(self, connection: Connection, after: int, write: Write) -> int:
+    def _ship_batch(self, connection: Connection, after: int, write_all: Write) -> int:
         connection.execute(_ENTER_SPOOL, {"id": self._spool.id})
         shipped = int(connection.execute(_SHIPPED_THROUGH, {"id": self._spool.id}).scalar_one())
         batch = self._spool.oldest(_BATCH, after=max(after, shipped))
         if not batch:
             return max(after, shipped)
-        write(connection, [entry for _, entry in batch])
+        write_all(connection, [entry for _, entry in batch])
         last = batch[-1][0]
         connection.execute(_ADVANCE, {"id": self._spool.id, "seq": last})
         return last
+
+
+def _write_together(connection: Connection, entries: Sequence[Entry]) -> None:
+    write(lambda statement, parameters: connection.execute(text(statement), parameters), entries, sort=True)
 
 
 def _write_singly(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -142,8 +146,9 @@ def _write_singly(connection: Connection, entries: Sequence[Entry]) -> None:
     for entry in entries:
         try:
             with connection.begin_nested():
-                write(connection, [entry])
+                _write_together(connection, [entry])
         except (DataError, IntegrityError) as error:
             logger.exception("The hard-sample log's server refuses a record; it is lost.")
             now = time.time()
-            write(connection, [LossEntry(kind="loss", since=now, until=now, n=1, reason=str(error.orig)[:500])])
+            loss = LossEntry(kind="loss", since=now, until=now, n=1, reason=str(error.orig)[:500])
+            _write_together(connection, [loss])

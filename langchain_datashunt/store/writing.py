@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-from sqlalchemy import Connection, text
 
 from langchain_datashunt.store.rows import Entry
 
@@ -38,7 +36,7 @@ _ALL = (
 )
 
 # Column names are constants of this file; every value is a bound parameter.
-_UPSERT_SAMPLE = text(
+_UPSERT_SAMPLE = (
     f"INSERT INTO samples ({', '.join(_ALL)}) VALUES ({', '.join(':' + name for name in _ALL)}) "  # noqa: S608  see above
     "ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(
@@ -56,38 +54,47 @@ _UPSERT_SAMPLE = text(
         ]
     )
 )
-_UPSERT_ANSWER = text(
+_UPSERT_ANSWER = (
     "INSERT INTO answers (sample_id, label, n) VALUES (:sample_id, :label, :n) "
     "ON CONFLICT (sample_id, label) DO UPDATE SET n = answers.n + excluded.n"
 )
-_INSERT_TAG = text("INSERT INTO tags (tag, sample_id) VALUES (:tag, :sample_id) ON CONFLICT DO NOTHING")
-_UPSERT_TRAFFIC = text(
+_INSERT_TAG = "INSERT INTO tags (tag, sample_id) VALUES (:tag, :sample_id) ON CONFLICT DO NOTHING"
+_UPSERT_TRAFFIC = (
     "INSERT INTO traffic (tenant, policy_id, route, day, n) VALUES (:tenant, :policy_id, :route, :day, :n) "
     "ON CONFLICT (tenant, policy_id, route, day) DO UPDATE SET n = traffic.n + excluded.n"
 )
-_INSERT_LOSS = text("INSERT INTO losses (since, until, n, reason) VALUES (:since, :until, :n, :reason)")
+_INSERT_LOSS = "INSERT INTO losses (since, until, n, reason) VALUES (:since, :until, :n, :reason)"
 
 
-def write(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Count entries into the tables, within the caller's transaction."""
+Execute = Callable[[str, Sequence[Mapping[str, Any]]], Any]
+"""Runs a statement once for each of at least one set of its parameters, within the caller's transaction."""
+
+
+def write(execute: Execute, entries: Sequence[Entry], *, sort: bool = False) -> None:
+    """Count entries into the tables.
+
+    Args:
+        execute: The database.
+        entries: In the order of their arrival.
+        sort: Touch rows in one order, so that two writers with row locks never wait for each other.
+    """
     samples = [entry for entry in entries if entry["kind"] == "sample"]
-    if connection.dialect.name == "postgresql":  # two writers that touch rows in one order never wait for each other
+    if sort:
         samples.sort(key=lambda entry: entry["columns"]["id"])
-    _execute(connection, _UPSERT_SAMPLE, [entry["columns"] for entry in samples])
     answers = [
         {"sample_id": entry["columns"]["id"], "label": label, "n": n}
         for entry in samples
-        for label, n in entry["answers"].items()
+        for label, n in sorted(entry["answers"].items())
     ]
-    _execute(connection, _UPSERT_ANSWER, sorted(answers, key=lambda answer: (answer["sample_id"], answer["label"])))
     tags = {(tag, entry["columns"]["id"]) for entry in samples for tag in entry["tags"]}
-    _execute(connection, _INSERT_TAG, [{"tag": tag, "sample_id": id_} for tag, id_ in sorted(tags)])
     traffic = [entry for entry in entries if entry["kind"] == "traffic"]
     traffic.sort(key=lambda entry: (entry["tenant"], entry["policy_id"], entry["route"], entry["day"]))
-    _execute(connection, _UPSERT_TRAFFIC, traffic)
-    _execute(connection, _INSERT_LOSS, [entry for entry in entries if entry["kind"] == "loss"])
-
-
-def _execute(connection: Connection, statement: Any, parameters: Sequence[Any]) -> None:
-    if parameters:
-        connection.execute(statement, parameters)
+    for statement, parameters in (
+        (_UPSERT_SAMPLE, [entry["columns"] for entry in samples]),
+        (_UPSERT_ANSWER, answers),
+        (_INSERT_TAG, [{"tag": tag, "sample_id": id_} for tag, id_ in sorted(tags)]),
+        (_UPSERT_TRAFFIC, traffic),
+        (_INSERT_LOSS, [entry for entry in entries if entry["kind"] == "loss"]),
+    ):
+        if parameters:
+            execute(statement, parameters)
