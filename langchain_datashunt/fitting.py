@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from langchain_datashunt.calibration import Calibration
 from langchain_datashunt.calibration_fitting import CalibrationChoice, ChosenCalibration, choose_calibration
 from langchain_datashunt.confidence import ConfidenceScore, confidence_of
-from langchain_datashunt.errors import CalibrationDataError
+from langchain_datashunt.errors import CalibrationDataError, PolicyError
 from langchain_datashunt.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
 from langchain_datashunt.policy import CalibrationData, ShuntPolicy
 from langchain_datashunt.reliability import calibration_metrics
@@ -58,11 +58,13 @@ def fit_policy(
         seed: Of the split.
 
     Raises:
+        PolicyError: The small model has no identity that the policy could be tied to.
         CalibrationDataError: The rows cannot be used: lengths differ, labels unknown, or too few.
         InfeasibleTargetError: No threshold reaches the goal on these rows; the error says what is achievable.
         SmallModelError: The small model's answer is no probability rows.
     """
     _check_share(certification_share)
+    version = _identity(small)
     rows = _read_rows(small, inputs, labels, goal, seed)
     certifying = as_uniform(rows.hashes) < certification_share
     fit_part, count_part = rows.where(~certifying), rows.where(certifying)
@@ -78,7 +80,7 @@ def fit_policy(
         threshold=found.threshold,
         calibration=chosen.calibration,
         confidence_score=confidence_score,
-        small_model_version=version_of(small),
+        small_model_version=version,
         goal=goal.to_dict(),
         certificate=found.certificate,
         data=CalibrationData(
@@ -117,6 +119,16 @@ class _Rows:
         calibrated = calibration.apply(self.probabilities)
         wrong = calibrated.argmax(axis=1) != self.targets
         return ScoredRows(confidence_of(calibrated, score), wrong, self.large_wrong, self.large_costs)
+
+
+def _identity(small: SmallModel) -> str:
+    version = version_of(small)
+    if version is None:
+        raise PolicyError(
+            f"{type(small).__name__} has no identity that a policy could be tied to, so another model could take its "
+            "place unseen: give it the attribute `version`, a text that changes whenever the model does"
+        )
+    return version
 
 
 def _find_threshold(calibration: ScoredRows, certification: ScoredRows, goal: Goal) -> FoundThreshold:

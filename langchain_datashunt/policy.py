@@ -146,8 +146,8 @@ class ShuntPolicy:
 
     @property
     def certified(self) -> bool:
-        """Whether a certificate stands behind `threshold`."""
-        return self.certificate is not None
+        """Whether a certificate of accuracy stands behind `threshold`; one of the deferral rate says nothing of it."""
+        return self.certificate is not None and self.certificate.quantity != "deferral_rate"
 
     @property
     def calibrated(self) -> bool:
