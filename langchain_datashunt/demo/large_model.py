@@ -59,10 +59,14 @@ def local_model(base_url: str) -> LargeModel:
     return LargeModel(MODEL, _chat_openai(MODEL, base_url=base_url, api_key="none", **told), by_logprobs=True)
 
 
-def named_model(name: str, *, by_logprobs: bool) -> LargeModel:
-    """Return a model of the server that OPENAI_BASE_URL and OPENAI_API_KEY name."""
-    options = {"logprobs": True, "top_logprobs": 20} if by_logprobs else {}
-    return LargeModel(name, _chat_openai(name, max_retries=6, **options), by_logprobs=by_logprobs)
+def named_model(name: str, *, by_logprobs: bool, max_tokens: int | None) -> LargeModel:
+    """Return a model of the server that OPENAI_BASE_URL and OPENAI_API_KEY name.
+
+    Nothing else is asked of it (no temperature, for example), since models differ in what they take.
+    """
+    told: dict[str, Any] = {"logprobs": True, "top_logprobs": 20} if by_logprobs else {}
+    chat = _chat_openai(name, max_retries=6, max_tokens=max_tokens, **told)
+    return LargeModel(name, chat, by_logprobs=by_logprobs)
 
 
 def _chat_openai(name: str, **options: Any) -> BaseChatModel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -46,6 +47,14 @@ class Snippet:
     label: str
     rating: float
     review: str
+
+
+def default_cache() -> Path:
+    """Return the folder for downloaded texts: `DATASHUNT_CACHE`, else one in the user's cache folder."""
+    named = os.environ.get("DATASHUNT_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "langchain_datashunt"
 
 
 def load_snippets(cache: Path) -> list[Snippet]:
