@@ -6,16 +6,14 @@ import pytest
 
 from langchain_datashunt.demo.texts import ARCHIVE, NEUTRAL, TextsUnavailableError, load_snippets, read_snippets
 
-TABLE = "\r\n".join(
-    [
-        "1_1\t-0.9\tno picture.",
-        "1_2\t-0.15\treposted with a better title.",
-        "1_3\t0.5\tit plays audio.",
-        "12_1\t3.05\tlove it!",
-        "12_2\t2.1\tno picture.",
-        "",
-    ]
-)
+ROWS = [
+    "1_1\t-0.9\tno picture.",
+    "1_2\t-0.15\treposted with a better title.",
+    "1_3\t0.5\tit plays audio.",
+    "12_1\t3.05\tlove it!",
+    "12_2\t2.1\tno picture.",
+]
+TABLE = "\r\n".join(ROWS) + "\r\n"
 
 
 def test_the_sign_of_the_mean_rating_is_the_label() -> None:
