@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from langchain_datashunt.certification import accepted_counts, accepted_sums, passing_power
+from langchain_datashunt.certification import accepted_counts, accepted_sums, upper_limit
 from langchain_datashunt.types import BoolArray, FloatArray
 
 MAX_THRESHOLDS = 2000
@@ -16,6 +16,10 @@ _STEPS = np.array([1, 3, 5, 7]) / 8
 """Places of the thresholds between two neighbouring confidences: never on one, so that rounding moves no row across."""
 
 _DOUBT = 0.25
+"""Errors added to the expected ones: the very surest rows, which are few, would else seem too good."""
+_PESSIMISM = 0.9
+"""The walk begins where it is this likely to certify the lowest risk."""
+_USUAL_LEVEL = 0.05
 _TINY = 1e-9
 _CALIBRATED = np.array([0.0, -1.0])
 """Intercept and slope at which the error rate is ``1 - confidence``."""
@@ -42,32 +46,36 @@ def candidate_thresholds(confidence: FloatArray) -> FloatArray:
     return np.unique(np.append(between.ravel(), 0.0))[::-1]
 
 
-def order_for_risk(confidence: FloatArray, wrong: BoolArray, n: int, target: float, level: float) -> FloatArray:
+def order_for_risk(confidence: FloatArray, wrong: BoolArray, n: int) -> FloatArray:
     """Return the thresholds to test for `TargetRisk`, in order.
 
-    The walk begins at the threshold most likely to pass on n rows and goes down to 0. The likelihood comes from a
-    logistic fit of the errors on the confidence, which is steadier than counting the few errors of few rows. A quarter
-    of an error is added to what the fit expects: the very surest rows, which are few, would else seem too good.
+    The walk begins where the lowest risk will probably be certified on n rows, and goes down to 0. The errors to
+    expect come from a logistic fit on the confidence, which is steadier than counting the few errors of few rows. The
+    order depends neither on the target nor on the confidence level, so a higher target never certifies less.
 
     Args:
         confidence: ``(m,)`` of the calibration rows.
         wrong: ``(m,)`` on the calibration rows.
         n: Certification rows to come.
-        target: The risk to certify.
-        level: The error level of the test.
     """
+    from scipy.stats import binom  # noqa: PLC0415  an extra, needed only while fitting
+
     thresholds = candidate_thresholds(confidence)
     share, risk = expected_risk(confidence, wrong, thresholds)
-    rows = share * len(confidence)
-    doubted = (risk * rows + _DOUBT) / (rows + _DOUBT)
+    rows = np.maximum(share * len(confidence), _DOUBT)
+    doubted = risk + (1 - risk) * _DOUBT / (rows + _DOUBT)
     accepted = np.floor(n * share).astype(np.intp)
-    return thresholds[int(np.argmax(passing_power(accepted, doubted, target, level))) :]
+    errors = binom.ppf(_PESSIMISM, accepted, doubted).astype(np.intp)
+    return thresholds[int(np.argmin(upper_limit(errors, accepted, _USUAL_LEVEL))) :]
 
 
 def order_for_accuracy(
     confidence: FloatArray, losses: BoolArray, gains: BoolArray, n: int, margin: float
 ) -> FloatArray:
-    """Return the thresholds to test for `EndToEnd`, in order: from the one most likely to pass down to 0.
+    """Return the thresholds to test for `EndToEnd`, in order.
+
+    The walk begins where the loss of accuracy is expected to stay below the margin by the most standard deviations on
+    n rows, and goes down to 0.
 
     Args:
         confidence: ``(m,)`` of the calibration rows.

@@ -58,24 +58,37 @@ class ScoredRows:
 
 
 class RiskWalk:
-    """One fixed-sequence walk for `TargetRisk`; `passed` thresholds are certified."""
+    """The fixed sequence of thresholds for `TargetRisk`, with what the certification rows count at each."""
 
-    def __init__(self, calibration: ScoredRows, certification: ScoredRows, target: float, level: float) -> None:
-        self.thresholds = order_for_risk(calibration.confidence, calibration.wrong, len(certification), target, level)
+    def __init__(self, calibration: ScoredRows, certification: ScoredRows, level: float) -> None:
+        self.level = level
+        self.n = len(certification)
+        self.thresholds = order_for_risk(calibration.confidence, calibration.wrong, self.n)
         self.accepted = accepted_counts(certification.confidence, self.thresholds)
         self.errors = count_wrong(certification.confidence, certification.wrong, self.thresholds)
-        self.passed = walk_sequence(risk_p_values(self.errors, self.accepted, target), level)
+
+    def passed(self, target: float) -> int:
+        """Return how many thresholds, from the first on, are certified to keep the risk at or below `target`."""
+        return walk_sequence(risk_p_values(self.errors, self.accepted, target), self.level)
 
 
 class AccuracyWalk:
-    """One fixed-sequence walk for `EndToEnd`; `passed` thresholds are certified together."""
+    """The fixed sequence of thresholds for `EndToEnd`, with what the certification rows count at each.
+
+    The order is chosen for one margin, before any certification row is counted.
+    """
 
     def __init__(self, calibration: ScoredRows, certification: ScoredRows, margin: float, level: float) -> None:
+        self.level = level
+        self.n = len(certification)
         self.thresholds = order_for_accuracy(
-            calibration.confidence, calibration.losses, calibration.gains, len(certification), margin
+            calibration.confidence, calibration.losses, calibration.gains, self.n, margin
         )
         self.accepted = accepted_counts(certification.confidence, self.thresholds)
         self.losses = count_wrong(certification.confidence, certification.losses, self.thresholds)
         self.gains = count_wrong(certification.confidence, certification.gains, self.thresholds)
-        p_values = non_inferiority_p_values(self.losses, self.gains, len(certification), margin, level)
-        self.passed = walk_sequence(p_values, level)
+
+    def passed(self, margin: float) -> int:
+        """Return how many thresholds, from the first on, are certified together to lose at most `margin`."""
+        p_values = non_inferiority_p_values(self.losses, self.gains, self.n, margin, self.level)
+        return walk_sequence(p_values, self.level)

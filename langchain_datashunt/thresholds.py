@@ -35,10 +35,11 @@ def find_target_risk(calibration: ScoredRows, certification: ScoredRows, goal: T
     Raises:
         InfeasibleTargetError: Nothing can be certified.
     """
-    walk = RiskWalk(calibration, certification, goal.risk, 1 - goal.confidence_level)
-    if not walk.passed:
-        raise unreached_risk(calibration, certification, goal)
-    chosen = walk.passed - 1
+    walk = RiskWalk(calibration, certification, 1 - goal.confidence_level)
+    passed = walk.passed(goal.risk)
+    if not passed:
+        raise unreached_risk(calibration, certification, goal, walk)
+    chosen = passed - 1
     accepted, errors = int(walk.accepted[chosen]), int(walk.errors[chosen])
     certificate = Certificate(
         quantity="selective_risk",
@@ -49,7 +50,7 @@ def find_target_risk(calibration: ScoredRows, certification: ScoredRows, goal: T
         n=len(certification),
         n_accepted=accepted,
         observed=errors / accepted,
-        n_tested=min(walk.passed + 1, len(walk.thresholds)),
+        n_tested=min(passed + 1, len(walk.thresholds)),
     )
     return FoundThreshold(float(walk.thresholds[chosen]), certificate)
 
@@ -95,10 +96,11 @@ def find_end_to_end(calibration: ScoredRows, certification: ScoredRows, goal: En
         InfeasibleTargetError: Nothing can be certified.
     """
     walk = AccuracyWalk(calibration, certification, goal.margin, 1 - goal.confidence_level)
-    if not walk.passed:
-        raise unreached_accuracy(calibration, certification, goal)
-    changes = (walk.gains - walk.losses)[: walk.passed] / len(certification)
-    cheapest, most_accurate = walk.passed - 1, walk.passed - 1 - int(np.argmax(changes[::-1]))
+    passed = walk.passed(goal.margin)
+    if not passed:
+        raise unreached_accuracy(calibration, certification, goal, walk)
+    changes = (walk.gains - walk.losses)[:passed] / len(certification)
+    cheapest, most_accurate = passed - 1, passed - 1 - int(np.argmax(changes[::-1]))
     chosen = cheapest if goal.prefer == "cheapest" else most_accurate
     large_accuracy = 1 - float(certification.known_large_wrong.mean())
     certificate = Certificate(
@@ -110,7 +112,7 @@ def find_end_to_end(calibration: ScoredRows, certification: ScoredRows, goal: En
         n=len(certification),
         n_accepted=int(walk.accepted[chosen]),
         observed=-float(changes[chosen]),
-        n_tested=min(walk.passed + 1, len(walk.thresholds)),
+        n_tested=min(passed + 1, len(walk.thresholds)),
     )
     observed = {
         "large_accuracy": large_accuracy,

@@ -24,8 +24,9 @@ Rule = Callable[[ScoredRows, ScoredRows, float], float]
 
 
 def certified(calibration: ScoredRows, certification: ScoredRows, target: float) -> float:
-    walk = RiskWalk(calibration, certification, target, LEVEL)
-    return float(walk.thresholds[walk.passed - 1]) if walk.passed else np.inf
+    walk = RiskWalk(calibration, certification, LEVEL)
+    passed = walk.passed(target)
+    return float(walk.thresholds[passed - 1]) if passed else np.inf
 
 
 def bonferroni(calibration: ScoredRows, certification: ScoredRows, target: float) -> float:
