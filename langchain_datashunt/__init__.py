@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_datashunt.audit_monitor import AuditMonitor
     from langchain_datashunt.callbacks import HardSampleCallbackHandler
     from langchain_datashunt.candidates import TopK
     from langchain_datashunt.composition import UnboundDataShunt
     from langchain_datashunt.errors import (
+        AuditError,
         CalibrationDataError,
         CompositionError,
         DataShuntError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     )
     from langchain_datashunt.fitting import fit_policy
     from langchain_datashunt.goals import TargetRisk
+    from langchain_datashunt.live_bound import LiveBound
     from langchain_datashunt.parsers import PromptPruningOutputParser
     from langchain_datashunt.policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompts import PromptPruningTemplate
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditError",
+    "AuditMonitor",
     "CalibrationDataError",
     "CompositionError",
     "DataShuntError",
@@ -59,6 +64,7 @@ __all__ = [
     "HardSampleStoreError",
     "InfeasibleTargetError",
     "InvalidInputError",
+    "LiveBound",
     "MissingExtraError",
     "PolicyError",
     "PolicyMismatchError",
@@ -80,6 +86,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AuditError": "errors",
+    "AuditMonitor": "audit_monitor",
     "CalibrationDataError": "errors",
     "CompositionError": "errors",
     "DataShuntError": "errors",
@@ -93,6 +101,7 @@ _HOME = {
     "HardSampleStoreError": "errors",
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
+    "LiveBound": "live_bound",
     "MissingExtraError": "errors",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hard_samples import sample
+from hard_samples import EASY, HARD, model, parser, sample, shunt, small_model
 
-from langchain_datashunt import HardSampleStore
+from langchain_datashunt import HardSampleCallbackHandler, HardSampleStore
 from langchain_datashunt.types import HardSample
 
 
@@ -81,3 +81,16 @@ def test_audits_without_an_answer_are_counted_and_reported(store: HardSampleStor
     assert (found.disagreement.audits, found.unlabelled) == (1, 2)
     assert "2 further audits" in found.doubts[0]
     assert found.doubts[0] in str(found)
+
+
+def test_the_estimate_from_a_chains_audits_covers_how_often_the_llm_would_disagree(store: HardSampleStore) -> None:
+    texts = [f"{EASY} {i}" for i in range(600)]
+    answers = {text: "negative" if i % 10 == 0 else "positive" for i, text in enumerate(texts)}
+    chain = (
+        shunt(small_model(), model(lambda messages: answers.get(messages[-1].text, "negative")), audit_rate=0.25)
+        | parser()
+    )
+    chain.batch([*texts, *[f"{HARD} {i}" for i in range(50)]], {"callbacks": [HardSampleCallbackHandler(store)]})
+    found = store.estimate(policy_id="", confidence_level=1 - 1e-7).disagreement
+    assert 90 < found.audits < 220  # 150 expected, standard deviation 10.6
+    assert found.low < 0.1 < found.high < 0.5
