@@ -99,13 +99,14 @@ class HardSampleCallbackHandler(BaseTracer):
             for each in heard:
                 tenant, policy_id = tenant_of(each.run, self.tenant_key), each.decision.policy_id or ""
                 self.store.count_request(tenant, policy_id, each.decision.route)
-        except HardSampleStoreError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the chain has its answer
             self._warn(error)
 
-    def _warn(self, error: HardSampleStoreError) -> None:
+    def _warn(self, error: Exception) -> None:
         if time.monotonic() - self._warned >= _WARN_EVERY:
             self._warned = time.monotonic()
-            logger.warning("The hard-sample log could not keep a record: %s", error)
+            reason = error if isinstance(error, HardSampleStoreError) else type(error).__name__  # others may hold texts
+            logger.warning("The hard-sample log could not keep a record: %s", reason)
 
     @staticmethod
     @override

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ from langchain_datashunt.store.spool import Spool
 from langchain_datashunt.store.spooled_writer import SpooledWriter
 from langchain_datashunt.store.tally import Tally
 from langchain_datashunt.types import HardSample
+
+logger = logging.getLogger(__name__)
 
 _IMPORTED_AT_ONCE = 500
 
@@ -304,8 +307,9 @@ class HardSampleStore:
         _OPEN.discard(self)
         try:
             self.append([])
-        finally:
-            self._writer.close(timeout)
+        except HardSampleStoreError as error:
+            logger.warning("The hard-sample log dropped %d records of this process: %s", self._tally.dropped, error)
+        self._writer.close(timeout)
 
     def __enter__(self) -> Self:
         return self

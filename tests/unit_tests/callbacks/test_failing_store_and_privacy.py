@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hard_samples import HARD, model, only, parser, shunt
 from langchain_datashunt.callbacks import HardSampleCallbackHandler
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
+from langchain_datashunt.types import HardSample
 
 
 def test_a_store_that_fails_breaks_no_chain_and_counts(
@@ -48,3 +50,21 @@ def test_without_inputs_only_hashes_labels_and_numbers_are_kept(tmp_path: Path, 
         assert (sample.input, sample.raw, sample.label) == (None, None, "negative")
         assert sample.input_hash == store.hash_input("what does Smith say")
     assert all(b"Smith" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_sink_that_raises_anything_breaks_no_chain_and_leaves_nothing_behind(
+    small: KeywordSmallModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def append(self, samples: Sequence[HardSample]) -> None:
+            raise LookupError(samples[0].input)
+
+        def count_request(self, tenant: str, policy_id: str, route: str) -> None:
+            pass
+
+    handler = HardSampleCallbackHandler(Broken())
+    chain = shunt(small, model()) | parser()
+    assert chain.invoke(HARD, {"callbacks": [handler]}) == "negative"
+    assert "LookupError" in caplog.text
+    assert HARD not in caplog.text
+    assert handler.run_map == {}
