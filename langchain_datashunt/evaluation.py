@@ -61,6 +61,7 @@ class Evaluation:
         accuracy_change: The cascade's accuracy minus the large model's, and its paired 95 % bootstrap interval over
             rows; None without the large model's answers.
         verdict: None without costs.
+        classes: Selective risk by the label that the small model gives.
         groups: Selective risk by group; empty without groups.
     """
 
@@ -74,6 +75,7 @@ class Evaluation:
     systems: tuple[SystemScore, ...]
     accuracy_change: tuple[float, tuple[float, float]] | None
     verdict: Verdict | None
+    classes: tuple[GroupRisk, ...]
     groups: tuple[GroupRisk, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def evaluate_policy(
         large_answers: The large model's parsed answers, None where a reply was invalid.
         costs: Of the calls; one large cost, or one an input.
         groups: A name an input, for risks by group.
-        min_group_size: Accepted rows below which no group risk is stated.
+        min_group_size: Accepted rows below which no risk of a class or group is stated.
         tolerated_loss: Accuracy that a cascade worth shunting may lose, for the verdict.
         seed: Of the bootstrap.
 
@@ -134,6 +136,7 @@ def evaluate_policy(
         verdict=None
         if costs is None
         else judge_worth(accepted, costs, None if change is None else change[1], tolerated_loss),
+        classes=tuple(group_risks(accepted, wrong, np.array(policy.classes)[small].tolist(), min_group_size)),
         groups=() if groups is None else tuple(group_risks(accepted, wrong, groups, min_group_size)),
     )
 

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_datashunt.splitting import as_uniform, data_fingerprint, hash_inputs
+
+
+@given(inputs=st.lists(st.text(), max_size=20), seed=st.integers(-5, 5))
+def test_an_inputs_hash_depends_on_it_and_the_seed_only(inputs: list[str], seed: int) -> None:
+    together = hash_inputs(inputs, seed)
+    assert together.tolist() == [hash_inputs([each], seed)[0] for each in inputs]
+
+
+def test_another_seed_splits_otherwise() -> None:
+    inputs = [str(i) for i in range(100)]
+    assert (hash_inputs(inputs, 0) != hash_inputs(inputs, 1)).all()
+
+
+def test_hashes_are_spread_evenly() -> None:
+    uniform = as_uniform(hash_inputs([str(i) for i in range(10_000)], seed=0))
+    assert 0 <= uniform.min() < uniform.max() < 1
+    np.testing.assert_allclose(np.histogram(uniform, 10, (0, 1))[0], 1_000, atol=150)
+
+
+@pytest.mark.parametrize(
+    "each", ["text", "", "\ud800 a lone surrogate", {"b": 1, "a": "x"}, ["a", 1], np.array([1.5, 2.0]), 3]
+)
+def test_equal_inputs_of_any_kind_have_equal_hashes(each: object) -> None:
+    copy = each.copy() if isinstance(each, dict | list | np.ndarray) else each
+    assert hash_inputs([each], 0) == hash_inputs([copy], 0)
+
+
+def test_the_order_of_keys_in_a_mapping_does_not_matter() -> None:
+    assert hash_inputs([{"a": 1, "b": 2}], 0) == hash_inputs([{"b": 2, "a": 1}], 0)
+
+
+def test_the_fingerprint_ignores_the_order_of_rows_and_nothing_else() -> None:
+    fingerprint = data_fingerprint(["a", "b"], ["x", "y"])
+    assert fingerprint == data_fingerprint(["b", "a"], ["y", "x"])
+    assert fingerprint != data_fingerprint(["a", "b"], ["y", "x"])
+    assert fingerprint != data_fingerprint(["a", "b", "b"], ["x", "y", "y"])
