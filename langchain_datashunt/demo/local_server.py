@@ -94,13 +94,19 @@ class LocalServer:
         process.kill()
         process.wait()
 
-    def prompt_tokens(self) -> int:
-        """Return how many prompt tokens the server has read since it started; no request, no tokens."""
+    def metric(self, name: str) -> float:
+        """Return one of the server's own counters, such as ``"prompt_tokens_total"``, the tokens it had to read so far.
+
+        Raises:
+            LocalServerError: There is no such counter.
+        """
         address = self.base_url.removesuffix("/v1") + "/metrics"
         with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  our own http address
             lines = answer.read().decode().splitlines()
-        counter = next(line for line in lines if line.startswith("llamacpp:prompt_tokens_total "))
-        return int(float(counter.split()[1]))
+        counters = dict(line.removeprefix("llamacpp:").split(" ", 1) for line in lines if not line.startswith("#"))
+        if name not in counters:
+            raise LocalServerError(f"the local server counts {sorted(counters)}; got {name!r}")
+        return float(counters[name])
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

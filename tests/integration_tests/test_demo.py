@@ -118,7 +118,7 @@ def test_another_server_can_do_the_large_models_part(tmp_path: Path) -> None:
             OPENAI_BASE_URL=server.base_url,
             OPENAI_API_KEY="none",
         )
-        assert server.prompt_tokens() > 0
+        assert server.metric("prompt_tokens_total") > 0
     found = json.loads(figures.read_text(encoding="utf-8"))
     assert found["model"] == "another-name"
     assert len(found["rows"]) == 24
