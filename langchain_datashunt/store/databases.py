@@ -34,7 +34,7 @@ def location_of(url: str | Path) -> Path | URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise HardSampleStoreError(f"a store is a file or a database URL; got {url!r}") from error
+        raise HardSampleStoreError("a store is a file or a URL like postgresql://user@host/database") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return _checked_path(parsed.database or "")
