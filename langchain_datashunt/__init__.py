@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         TransformersClassifier,
     )
     from langchain_datashunt.store import HardSampleStore
+    from langchain_datashunt.subtasks import Subtask
+    from langchain_datashunt.transfer import PromptTransferTemplate
     from langchain_datashunt.types import Decision, HardSample, Prediction, ShuntMetadata, SmallModel
 
 __version__ = "0.1.0"
@@ -71,6 +73,7 @@ __all__ = [
     "Prediction",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
+    "PromptTransferTemplate",
     "RunnableClassifier",
     "RunnableDataShunt",
     "SentenceEncoder",
@@ -78,6 +81,7 @@ __all__ = [
     "ShuntPolicy",
     "SmallModel",
     "SmallModelError",
+    "Subtask",
     "TargetRisk",
     "TopK",
     "TransformersClassifier",
@@ -108,6 +112,7 @@ _HOME = {
     "Prediction": "types",
     "PromptPruningOutputParser": "parsers",
     "PromptPruningTemplate": "prompts",
+    "PromptTransferTemplate": "transfer",
     "RunnableClassifier": "small_models",
     "RunnableDataShunt": "router",
     "SentenceEncoder": "small_models",
@@ -115,6 +120,7 @@ _HOME = {
     "ShuntPolicy": "policy",
     "SmallModel": "types",
     "SmallModelError": "errors",
+    "Subtask": "subtasks",
     "TargetRisk": "goals",
     "TopK": "candidates",
     "TransformersClassifier": "small_models",

@@ -78,7 +78,12 @@ FLOORS: dict[int, set[str]] = {
         "routing",
         "run_reading",
         "small_step",
+        "solving",
+        "subtasks",
         "teachers",
+        "template_lines",
+        "transfer",
+        "transfer_variables",
     },
     4: {"cli", "cli_audits", "cli_samples", "demo", "pytest_plugin"},
 }
