@@ -122,6 +122,20 @@ def test_a_failing_runnable_spoils_no_other_input() -> None:
     ]
 
 
+def test_an_interrupt_of_langgraph_passes_though_failures_are_left_out() -> None:
+    from langgraph.errors import GraphInterrupt
+
+    def ask_a_person(_: str) -> str:
+        raise GraphInterrupt
+
+    template = ChatPromptTemplate([("human", "{note}\n{text}")])
+    prompt = PromptTransferTemplate(template, [Subtask("note", RunnableLambda(ask_a_person), input="text")])
+    with pytest.raises(GraphInterrupt):
+        prompt.invoke("x")
+    with pytest.raises(GraphInterrupt):
+        prompt.batch(["x", "y"])
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_each_subtask_is_a_child_run_of_the_prompts(batched: bool) -> None:
     listener = Listener()
