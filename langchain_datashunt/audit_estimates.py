@@ -118,8 +118,8 @@ def estimate_rate(quantity: Quantity, counts: AuditCounts, confidence_level: flo
     interval is made in the same way: its upper end is the quantile of a beta distribution with the mean and variance
     that the ratio has with one more audit, of the largest weight, that misses; its lower end, with one more that does
     not (Fay and Feuer 1997 do so for weighted Poisson counts). The additional audit is what a stratum may hide in which
-    audits are rare; without it such intervals cover as little as 64 % (docs/audits.md). With equal weights it is the
-    exact interval; with others the coverage is a matter of simulation, not of proof.
+    audits are rare; without it such intervals fail. With equal weights it is the exact interval; with others the
+    coverage is a matter of simulation (docs/audits.md), not of proof.
 
     Args:
         quantity: What a miss is: ``disagreement`` with the LLM, or ``error`` against people's labels. For an error

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from evidence.audits.audited_traffic import TRAFFIC, Coverage, Strata, Traffic, simulate
+from evidence.audits.audited_traffic import TRAFFIC, Coverage, Strata, Traffic, korn_graubard, simulate
 from scipy.stats import binom, binomtest
 
 from langchain_datashunt.audit_estimates import AuditCounts, error_through_teacher, estimate_rate
@@ -91,7 +93,7 @@ def test_through_an_unknown_teacher_nothing_is_known_of_the_error() -> None:
 
 @pytest.fixture(scope="module", params=[TRAFFIC[0], TRAFFIC[2]], ids=lambda traffic: traffic.name)
 def simulated(request: pytest.FixtureRequest) -> dict[str, Coverage]:
-    traffic: Traffic = request.param
+    traffic: Traffic = replace(request.param, requests=20_000)
     return {found.estimator: found for found in simulate(traffic, REPETITIONS, seed=11)}
 
 
@@ -128,3 +130,7 @@ def test_unweighted_audits_of_mixed_rates_are_biased() -> None:
 )
 def test_intervals_cover_where_misses_hide_in_a_rarely_audited_stratum(strata: Strata) -> None:
     assert strata.covered(REPETITIONS, seed=5) >= FEWEST_COVERED
+
+
+def test_the_usual_effective_sample_size_interval_does_not_cover_there() -> None:
+    assert Strata(2000, 50.0, 0.1, (0.1, 0.0)).covered(REPETITIONS, seed=5, interval=korn_graubard) < 0.8
