@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": "langchain_datashunt.demo.command",
+    "evaluate": "langchain_datashunt.cli_policy",
+    "fit-policy": "langchain_datashunt.cli_policy",
 }
 """Name to the module with a function of that name, whose signature and docstring typer reads."""
 
@@ -36,7 +38,7 @@ def build_app() -> typer.Typer:
         raise MissingExtraError("the command datashunt", "cli") from error
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     for name, module in COMMANDS.items():
-        app.command(name)(getattr(import_module(module), name))
+        app.command(name)(getattr(import_module(module), name.replace("-", "_")))
     for name, module in GROUPS.items():
         app.add_typer(getattr(import_module(module), name), name=name)
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.certification import exact_interval
+from langchain_datashunt.certification import accepted_sums, exact_interval
 from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.errors import CalibrationDataError
 from langchain_datashunt.policy import ShuntPolicy
 from langchain_datashunt.reliability import calibration_metrics
 from langchain_datashunt.risk_coverage import MIN_GROUP_SIZE, GroupRisk, group_risks, risk_coverage
 from langchain_datashunt.targets import NO_ANSWER, answer_columns, target_columns
+from langchain_datashunt.thresholds import midpoints
 from langchain_datashunt.types import BoolArray, FloatArray
 from langchain_datashunt.verdict import TOLERATED_LOSS, Verdict, judge_worth
 
@@ -81,6 +82,43 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadeCurve:
+    """A cascade at every threshold that splits the rows, from accepting few to accepting all.
+
+    The best point of the curve is chosen with hindsight: it is no estimate of what a fitted policy reaches.
+
+    Attributes:
+        thresholds: ``(m,)`` falling.
+        cost: ``(m,)`` cost an input; without prices the share of large calls.
+        accuracy: ``(m,)`` of the system.
+    """
+
+    thresholds: FloatArray
+    cost: FloatArray
+    accuracy: FloatArray
+
+
+def cascade_curve(
+    confidence: FloatArray, small_right: BoolArray, large_right: BoolArray, costs: CallCosts | None = None
+) -> CascadeCurve:
+    """Return cost and accuracy of a cascade at every threshold.
+
+    Args:
+        confidence: ``(n,)``, n at least 1.
+        small_right: ``(n,)``.
+        large_right: ``(n,)``.
+        costs: Of the calls.
+    """
+    n = len(confidence)
+    thresholds = np.append(1.0 + 1e-9, midpoints(confidence))  # the first defers everything
+    large_costs = np.ones(n) if costs is None else costs.large_of(n)
+    small_cost = 0.0 if costs is None else costs.small
+    saved = accepted_sums(confidence, large_costs, thresholds)
+    gained = accepted_sums(confidence, small_right.astype(np.intp) - large_right, thresholds)
+    return CascadeCurve(thresholds, small_cost + (large_costs.sum() - saved) / n, (large_right.sum() + gained) / n)
 
 
 def evaluate_policy(

@@ -49,9 +49,12 @@ FLOORS: dict[int, set[str]] = {
         "label_logprobs",
         "label_reader",
         "labels",
+        "named_models",
         "parsers",
+        "plots",
         "prompts",
         "replies",
+        "row_files",
         "small_models",
         "store",
         "targets",
@@ -85,7 +88,7 @@ FLOORS: dict[int, set[str]] = {
         "transfer",
         "transfer_variables",
     },
-    4: {"cli", "cli_audits", "cli_samples", "demo", "pytest_plugin"},
+    4: {"cli", "cli_audits", "cli_policy", "cli_samples", "demo", "evaluation_report", "pytest_plugin"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 
@@ -93,8 +96,10 @@ ALWAYS_THERE = {NAME, "langchain_core", "numpy", "pydantic", "typing_extensions"
 OWN_SUBJECT = {
     "cli": {"typer", "rich"},
     "cli_audits": {"typer"},
+    "cli_policy": {"typer", "rich"},
     "cli_samples": {"typer", "rich"},
     "demo": {"typer", "rich"},
+    "evaluation_report": {"rich"},
     "pytest_plugin": {"pytest"},
     "store": {"sqlalchemy"},
 }
