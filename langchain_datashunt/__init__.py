@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.callbacks import HardSampleCallbackHandler
     from langchain_datashunt.candidates import TopK
     from langchain_datashunt.composition import UnboundDataShunt
+    from langchain_datashunt.costs import CallCosts
     from langchain_datashunt.errors import (
         AuditError,
         CalibrationDataError,
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
         PolicyMismatchError,
         SmallModelError,
     )
+    from langchain_datashunt.evaluation import evaluate_policy
     from langchain_datashunt.fitting import fit_policy
-    from langchain_datashunt.goals import TargetRisk
+    from langchain_datashunt.goals import EndToEnd, MaxDeferral, TargetRisk
     from langchain_datashunt.live_bound import LiveBound
     from langchain_datashunt.parsers import PromptPruningOutputParser
     from langchain_datashunt.policy import FixedThreshold, ShuntPolicy
@@ -54,10 +56,12 @@ __all__ = [
     "AuditError",
     "AuditMonitor",
     "CalibrationDataError",
+    "CallCosts",
     "CompositionError",
     "DataShuntError",
     "Decision",
     "EmbeddingClassifier",
+    "EndToEnd",
     "FixedThreshold",
     "FunctionClassifier",
     "HardSample",
@@ -67,6 +71,7 @@ __all__ = [
     "InfeasibleTargetError",
     "InvalidInputError",
     "LiveBound",
+    "MaxDeferral",
     "MissingExtraError",
     "PolicyError",
     "PolicyMismatchError",
@@ -86,6 +91,7 @@ __all__ = [
     "TopK",
     "TransformersClassifier",
     "UnboundDataShunt",
+    "evaluate_policy",
     "fit_policy",
 ]
 
@@ -93,10 +99,12 @@ _HOME = {
     "AuditError": "errors",
     "AuditMonitor": "audit_monitor",
     "CalibrationDataError": "errors",
+    "CallCosts": "costs",
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
     "EmbeddingClassifier": "small_models",
+    "EndToEnd": "goals",
     "FixedThreshold": "policy",
     "FunctionClassifier": "small_models",
     "HardSample": "types",
@@ -106,6 +114,7 @@ _HOME = {
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
     "LiveBound": "live_bound",
+    "MaxDeferral": "goals",
     "MissingExtraError": "errors",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
@@ -125,6 +134,7 @@ _HOME = {
     "TopK": "candidates",
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "composition",
+    "evaluate_policy": "evaluation",
     "fit_policy": "fitting",
 }
 
