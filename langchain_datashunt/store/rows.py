@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, Literal, TypedDict
 
 from langchain_datashunt.errors import HardSampleStoreError
@@ -34,7 +34,9 @@ _COLUMNS = (
     "gold",
     "sampling_probability",
 )
-_NOT_IN_PAYLOAD = {*_COLUMNS, "prompt", "answers"}
+_IN_PAYLOAD = tuple(f.name for f in fields(HardSample) if f.name not in {*_COLUMNS, "prompt", "answers"})
+_DEFAULTS = {f.name: f.default for f in fields(HardSample) if f.default is not MISSING}
+"""Fields that hold these are left out; a default of `HardSample` can never be changed."""
 _TUPLES = ("classes", "probabilities", "candidates", "tags")
 
 
@@ -94,7 +96,7 @@ def entry_of(sample: HardSample) -> SampleEntry:
     Raises:
         HardSampleStoreError: A tenant, policy, teacher or label that no index can hold.
     """
-    payload = {f.name: getattr(sample, f.name) for f in fields(sample) if f.name not in _NOT_IN_PAYLOAD}
+    payload = {name: getattr(sample, name) for name in _IN_PAYLOAD if getattr(sample, name) != _DEFAULTS.get(name, ...)}
     counted = bool(sample.complete_count or sample.incomplete_count)
     answers = dict(sample.answers) or ({sample.label: 1} if sample.trainable and sample.label is not None else {})
     for label in answers:
