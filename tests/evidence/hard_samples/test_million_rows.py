@@ -31,6 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     privacy = Privacy()
     started = time.monotonic()
     with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA cache_size = -400000")
         for first in range(0, N, 10_000):
             entries = []
             for i in range(first, first + 10_000):
