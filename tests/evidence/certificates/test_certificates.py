@@ -18,9 +18,8 @@ pytestmark = [pytest.mark.evidence, pytest.mark.timeout(3600)]
 REPETITIONS = 2000
 CHANCE_OF_A_FALSE_ALARM = 1e-4
 
-HAS_POWER = ["well-specified", "miscalibrated", "heavy ties", "77 classes"]
-"""Noisy labels are left out: at target 2 % even the surest rows have half that risk, and no honest test has the power
-of the searched one."""
+ONE_POINT = 0.01
+"""Of coverage. Where confidence has 11 levels, one level is a quarter of all inputs, and ratios of gaps mean little."""
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -32,10 +31,11 @@ def test_the_true_risk_exceeds_the_target_no_more_often_than_the_level_says(name
             assert result.violations <= most, result
 
 
-@pytest.mark.parametrize("name", HAS_POWER)
-def test_with_5000_rows_the_gap_to_the_oracle_is_at_most_half_wider_than_the_invalid_bounds(name: str) -> None:
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_with_5000_rows_the_gap_to_the_oracle_is_hardly_wider_than_that_of_the_invalid_bound(name: str) -> None:
     results = list(simulate(POPULATIONS[name](), 5_000, REPETITIONS, seed=5_000))
     gaps = {(result.target, result.rule): result.mean_gap for result in results}
     for (target, rule), gap in gaps.items():
         if rule == "certified":
-            assert gap <= 1.5 * gaps[target, "pointwise"], (target, gap)
+            yardstick = gaps[target, "pointwise"]
+            assert gap <= max(1.5 * yardstick, yardstick + ONE_POINT), (target, gap, yardstick)
