@@ -26,7 +26,7 @@ def demo(
     *,
     train_rows: Annotated[int, typer.Option(min=20, help="Labels that the small model learns from.")] = 300,
     calibration_rows: Annotated[int, typer.Option(min=20, help="Other labels, for the small model's policy.")] = 1000,
-    test_rows: Annotated[int, typer.Option(min=10, help="Rows that are scored.")] = 300,
+    test_rows: Annotated[int, typer.Option(min=10, help="Rows that are scored.")] = 200,
     target_risk: Annotated[
         float, typer.Option(help="Error rate to certify among the rows that the small model answers, in (0, 1).")
     ] = 0.1,

@@ -22,23 +22,37 @@ LABELS = ("negative", "positive")
 QUESTION = """\
 Classify the sentiment of the product review as positive or negative. Answer with one word.
 
-Review: {text}
-Sentiment:"""
-"""Chosen on development reviews, which no run scores; docs/demo.md has what was tried."""
+Review: {text}"""
+
+OPENING = "The sentiment of the review is"
+"""The beginning of the local model's answer, which llama.cpp lets it go on with.
+
+Question and opening were chosen on development reviews, which no run scores; docs/demo.md has what was tried.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LargeModel:
-    """A chat model, and whether its replies are read by their first-token log-probabilities or by their text."""
+    """A chat model, and how it is asked and read.
+
+    Attributes:
+        name: Of the model.
+        chat: It.
+        by_logprobs: Whether its replies are read by first-token log-probabilities, or by their text.
+        opening: The beginning of its answer, put into its mouth; None for a model that begins by itself.
+        concurrency: Requests at the same time.
+    """
 
     name: str
     chat: BaseChatModel
     by_logprobs: bool
+    opening: str | None = None
     concurrency: int = PARALLEL_REQUESTS
 
     def prompt(self) -> ChatPromptTemplate:
         """Return the prompt, alone and in the cascade the same."""
-        return ChatPromptTemplate.from_messages([("human", QUESTION)])
+        opening = [] if self.opening is None else [("ai", self.opening)]
+        return ChatPromptTemplate.from_messages([("human", QUESTION), *opening])
 
     def parser(self, on_invalid: OnInvalid) -> PromptPruningOutputParser:
         """Return what reads the label off a reply."""
@@ -55,8 +69,12 @@ class LargeModel:
 
 def local_model(base_url: str) -> LargeModel:
     """Return the model of the local server, which writes one token and tells the likelihood of the others."""
+    import httpx  # noqa: PLC0415  it comes with the extra of ChatOpenAI
+
     told = {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
-    return LargeModel(MODEL, _chat_openai(MODEL, base_url=base_url, api_key="none", **told), by_logprobs=True)
+    past_proxies = httpx.Client(trust_env=False)  # a proxy's 127.0.0.1 is another machine
+    chat = _chat_openai(MODEL, base_url=base_url, api_key="none", http_client=past_proxies, **told)
+    return LargeModel(MODEL, chat, by_logprobs=True, opening=OPENING)
 
 
 def named_model(name: str, *, by_logprobs: bool, max_tokens: int | None) -> LargeModel:

@@ -56,7 +56,7 @@ def score_table(outcome: Outcome, split: Split, model: str) -> Table:
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
-    for heading in ("accuracy", "cascade gains", "LLM\ncalls", "LLM\ntokens", "\nseconds"):
+    for heading in ("accuracy", "cascade gains", "LLM\ncalls", "LLM\ntokens", "\ntime"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in outcome.scores:
         table.add_row(each.name, *_cells(each), style="bold" if each.cascade_gain is None else None)
@@ -66,16 +66,16 @@ def score_table(outcome: Outcome, split: Split, model: str) -> Table:
 def _cells(score: Score) -> tuple[str, ...]:
     gain = score.cascade_gain
     return (
-        f"{100 * score.accuracy:.1f} {_shown(score.interval, '.1f')}",
+        f"{100 * score.accuracy:.1f} {_shown(score.interval, '.0f')}",
         "" if gain is None else f"{100 * gain:+.1f} {_shown(score.cascade_gain_interval, '+.1f')}",
         f"{100 * score.large_call_share:.0f} %",
         "" if score.large_tokens is None else f"{score.large_tokens:,}",
-        "" if score.seconds is None else f"{score.seconds:.1f}",
+        "" if score.seconds is None else f"{score.seconds:.0f} s",
     )
 
 
 def _shown(interval: Interval | None, form: str) -> str:
-    return "(mean of all draws)" if interval is None else f"({100 * interval[0]:{form}} to {100 * interval[1]:{form}})"
+    return "(mean)" if interval is None else f"({100 * interval[0]:{form}}, {100 * interval[1]:{form}})"
 
 
 def selective_sentence(outcome: Outcome) -> str:

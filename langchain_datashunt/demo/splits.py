@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from langchain_datashunt.demo.texts import Snippet
@@ -11,6 +11,10 @@ from langchain_datashunt.errors import InvalidInputError
 
 DEVELOPMENT_REVIEWS = "datashunt-demo"
 """Salt of the hash by which every fourth review is a development review, in every run."""
+
+TEST_SHARE = 0.25
+TRAIN_SHARE = 0.2
+"""Shares of the other reviews; what is left calibrates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +38,40 @@ class Split:
 def split_by_review(
     snippets: Iterable[Snippet], *, train_rows: int, calibration_rows: int, test_rows: int, seed: int
 ) -> Split:
-    """Deal the reviews out by a seeded hash; the last review of a part is cut to the rows asked for.
+    """Deal reviews out by a seeded hash, then take the rows asked for from all reviews of a part.
+
+    How many rows one part has changes no row of another, and more rows of a part contain the fewer.
 
     Raises:
-        InvalidInputError: There are not enough rows.
+        InvalidInputError: A part has not as many rows.
     """
-    development: list[Snippet] = []
-    reviews: dict[str, list[Snippet]] = {}
+    parts: dict[str, list[Snippet]] = {"development": [], "training": [], "test": [], "calibration": []}
     for snippet in snippets:
-        if _hash(DEVELOPMENT_REVIEWS, snippet.review) % 4 == 0:
-            development.append(snippet)
-        else:
-            reviews.setdefault(snippet.review, []).append(snippet)
-    in_order = (reviews[review] for review in sorted(reviews, key=lambda review: _hash(str(seed), review)))
-    test = _take(in_order, test_rows)
-    train = _take(in_order, train_rows)
-    calibration = _take(in_order, calibration_rows)
-    if len(calibration) < calibration_rows:
+        parts[_part_of(snippet.review, seed)].append(snippet)
+    return Split(
+        development=tuple(parts["development"]),
+        train=_take(parts["training"], train_rows, "training", seed),
+        test=_take(parts["test"], test_rows, "test", seed),
+        calibration=_take(parts["calibration"], calibration_rows, "calibration", seed),
+    )
+
+
+def _part_of(review: str, seed: int) -> str:
+    if _hash(DEVELOPMENT_REVIEWS, review) % 4 == 0:
+        return "development"
+    drawn = _hash(str(seed), review) / 2**256
+    if drawn < TEST_SHARE:
+        return "test"
+    return "training" if drawn < TEST_SHARE + TRAIN_SHARE else "calibration"
+
+
+def _take(rows: list[Snippet], wanted: int, purpose: str, seed: int) -> tuple[Snippet, ...]:
+    if len(rows) < wanted:
         raise InvalidInputError(
-            f"{test_rows} test, {train_rows} training and {calibration_rows} calibration rows were asked for; without "
-            f"the development reviews there are {sum(map(len, reviews.values()))}, in whole reviews: ask for fewer"
+            f"{wanted} {purpose} rows were asked for; with seed {seed} there are {len(rows)}: ask for fewer"
         )
-    return Split(tuple(development), train, test, calibration)
+    return tuple(sorted(rows, key=lambda row: _hash(str(seed), row.text))[:wanted])
 
 
-def _take(reviews: Iterator[list[Snippet]], rows: int) -> tuple[Snippet, ...]:
-    """Take whole reviews until there are `rows` rows, and cut the last one."""
-    taken: list[Snippet] = []
-    while len(taken) < rows and (review := next(reviews, None)) is not None:
-        taken.extend(review)
-    return tuple(taken[:rows])
-
-
-def _hash(salt: str, review: str) -> int:
-    return int(hashlib.sha256(f"{salt}:{review}".encode()).hexdigest(), 16)
+def _hash(salt: str, text: str) -> int:
+    return int(hashlib.sha256(f"{salt}:{text}".encode()).hexdigest(), 16)
