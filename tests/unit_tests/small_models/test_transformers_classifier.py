@@ -46,14 +46,14 @@ def test_a_batch_answers_each_text_as_it_is_answered_alone(small: TransformersCl
     together = small.predict_proba(TEXTS)
     alone = np.vstack([small.predict_proba([text]) for text in TEXTS])
     assert together.shape == (len(TEXTS), 3)
-    assert np.abs(together - alone).max() < 1e-6
+    assert np.abs(together - alone).max() < 1e-5
     assert np.ptp(together[:, 0]) > 0.1  # the texts do differ, so a lost order would show
 
 
 def test_the_order_of_the_inputs_does_not_matter(small: TransformersClassifier) -> None:
     shuffled = np.random.default_rng(1).permutation(len(TEXTS))
     again = small.predict_proba([TEXTS[row] for row in shuffled])
-    assert np.abs(again - small.predict_proba(TEXTS)[shuffled]).max() < 1e-6
+    assert np.abs(again - small.predict_proba(TEXTS)[shuffled]).max() < 1e-5
 
 
 def test_it_agrees_with_transformers_own_tokenizer_and_forward_pass(
@@ -65,7 +65,7 @@ def test_it_agrees_with_transformers_own_tokenizer_and_forward_pass(
     encoded = tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = network(**encoded).logits.double().softmax(-1).numpy()
-    assert np.abs(small.predict_proba(texts) - expected).max() < 1e-6
+    assert np.abs(small.predict_proba(texts) - expected).max() < 1e-5
 
 
 def test_head_sees_only_the_first_tokens_and_head_tail_the_last_as_well(tiny_bert: Path) -> None:
@@ -102,7 +102,7 @@ def test_threads_may_share_a_model_that_is_not_loaded_yet(tiny_bert: Path, small
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: fresh.predict_proba(TEXTS), range(4)))
     assert all((answer == answers[0]).all() for answer in answers)
-    assert np.abs(answers[0] - small.predict_proba(TEXTS)).max() < 1e-6
+    assert np.abs(answers[0] - small.predict_proba(TEXTS)).max() < 1e-5
 
 
 def test_pickle_carries_the_place_and_not_the_weights(small: TransformersClassifier) -> None:
