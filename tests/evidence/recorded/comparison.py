@@ -10,8 +10,16 @@ import numpy as np
 from langchain_datashunt.goals import EndToEnd, MaxDeferral, TargetRisk
 from langchain_datashunt.reliability import calibration_metrics
 from langchain_datashunt.risk_coverage import risk_coverage
-from langchain_datashunt.types import FloatArray
-from tests.evidence.recorded.cross_fitting import Applied, GoalFor, Remembered, cross_fit, fit_and_apply, random_halves
+from langchain_datashunt.types import BoolArray
+from tests.evidence.recorded.cross_fitting import (
+    Applied,
+    GoalFor,
+    IntArray,
+    Remembered,
+    cross_fit,
+    fit_and_apply,
+    random_halves,
+)
 from tests.evidence.recorded.outcomes import (
     Outcome,
     alone,
@@ -44,11 +52,19 @@ class Pair:
     def small_answers(self) -> list[str]:
         return self.small.labels_of(self.rows.texts)
 
+    @property
+    def small_wrong(self) -> BoolArray:
+        return np.array(self.small_answers) != self.rows.labels
+
+    @property
+    def large_wrong(self) -> BoolArray:
+        return np.array([answer or "" for answer in self.large_answers]) != self.rows.labels
+
     def cascaded(self, name: str, applied: Applied) -> Outcome:
         shown = f"{name}, infeasible in {applied.infeasible} of {len(applied.thresholds)}" * bool(applied.infeasible)
         return cascade(shown or name, applied.accepted, self.small_answers, self.large_answers, self.rows.labels)
 
-    def at(self, index: FloatArray) -> Pair:
+    def at(self, index: IntArray) -> Pair:
         return Pair(self.rows.at(index), self.small, self.large_name)
 
 
@@ -92,7 +108,7 @@ def compare(pair: Pair, baseline: Remembered) -> dict[str, Outcome]:
         *cascades,
     ]
     print_outcomes(outcomes, large)
-    _print_hindsight(pair, large)
+    _print_hindsight(pair)
     print_table(("goal", "thresholds of the policies"), _threshold_rows(applied))
     return {outcome.name: outcome for outcome in outcomes}
 
@@ -100,7 +116,7 @@ def compare(pair: Pair, baseline: Remembered) -> dict[str, Outcome]:
 def print_selective_risk(pair: Pair) -> None:
     """Print, for `TargetRisk`, the share accepted and the errors among them: what the goal is about."""
     rows = []
-    wrong = np.array(pair.small_answers) != pair.rows.labels
+    wrong = pair.small_wrong
     for risk in (0.02, 0.05):
         accepted = cross_fit(pair.small, pair.rows, lambda _, risk=risk: TargetRisk(risk)).accepted
         n, errors = int(accepted.sum()), int(wrong[accepted].sum())
@@ -133,8 +149,7 @@ def print_stability(pair: Pair, splits: int = 20) -> None:
 
 def print_complementarity(pair: Pair, bands: int = 10) -> None:
     """Print where each of the two errs, in bands of equally many rows from the surest to the least sure."""
-    small_wrong = np.array(pair.small_answers) != pair.rows.labels
-    large_wrong = np.array([answer or "" for answer in pair.large_answers]) != pair.rows.labels
+    small_wrong, large_wrong = pair.small_wrong, pair.large_wrong
     confidence = pair.small.predict_proba(pair.rows.texts).max(axis=1)
     rows = []
     for band, index in enumerate(np.array_split(np.argsort(-confidence, kind="stable"), bands)):
@@ -177,9 +192,8 @@ def print_headline(pair: Pair, outcomes: Mapping[str, Outcome]) -> None:
     )
 
 
-def _print_hindsight(pair: Pair, large: Outcome) -> None:
-    small_wrong = np.array(pair.small_answers) != pair.rows.labels
-    large_wrong = large.wrong > 0
+def _print_hindsight(pair: Pair) -> None:
+    small_wrong, large_wrong = pair.small_wrong, pair.large_wrong
     confidence = pair.small.predict_proba(pair.rows.texts).max(axis=1)
     rows = []
     for name, max_rate in (("at most 31.18 % of calls", PAPER_CALL_RATE), ("any rate", 1.0)):

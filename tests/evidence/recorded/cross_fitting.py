@@ -60,7 +60,7 @@ def cross_fit(small: Remembered, rows: Rows, goal_for: GoalFor, *, folds: int = 
     accepted = np.zeros(len(rows), dtype=bool)
     probabilities = small.predict_proba(rows.texts)
     thresholds = []
-    for fit_on, apply_to in _folds(rows, folds, seed):
+    for fit_on, apply_to in folds_of(rows, folds, seed):
         applied = fit_and_apply(small, rows.at(fit_on), rows.at(apply_to), goal_for)
         accepted[apply_to], probabilities[apply_to] = applied.accepted, applied.probabilities
         thresholds += applied.thresholds
@@ -84,7 +84,8 @@ def random_halves(rows: Rows, splits: int) -> Iterator[tuple[IntArray, IntArray]
         yield np.flatnonzero(half), np.flatnonzero(~half)
 
 
-def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[IntArray, IntArray]]:
+def folds_of(rows: Rows, folds: int, seed: int = 0) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield (fit on, score on) of each fold; equal texts share a fold."""
     fold = hash_inputs(rows.texts, seed=100 + seed) % folds
     for held_out in range(folds):
         yield np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from tests.evidence.recorded.comparison import (
     HEADLINE_GOAL,
     Pair,
@@ -21,6 +23,7 @@ from tests.evidence.recorded.comparison import (
     print_stability,
 )
 from tests.evidence.recorded.cross_fitting import Remembered, cross_fit
+from tests.evidence.recorded.label_thresholds import cross_fit_label_thresholds, hindsight_label_thresholds
 from tests.evidence.recorded.outcomes import Outcome, alone, cascade, with_fallback
 from tests.evidence.recorded.recorded_rows import read_rows, recorded_folder
 from tests.evidence.recorded.review_models import baseline_small_model, best_small_model, linear_small_model
@@ -45,10 +48,25 @@ def measure(folder: Path, *, linear_only: bool = False) -> dict[str, Outcome]:
     print_selective_risk(pair)
     print_stability(pair)
     print_complementarity(pair)
+    print_label_thresholds(pair)
     print_calibration({"named small model": small, "TF-IDF + logistic regression": baseline}, scored)
     print(f"### Against {OTHER_LARGE_MODEL}\n")
     print_other_large_model(Pair(scored, small, OTHER_LARGE_MODEL))
     return outcomes
+
+
+def print_label_thresholds(pair: Pair) -> None:
+    """Print the experiment with one threshold a predicted label."""
+    answers, labels = np.array(pair.large_answers), pair.rows.labels
+    wrong_by_answer = [f"{(pair.large_wrong & (answers == label)).sum()} {label}" for label in pair.small.classes_]
+    print(f"wrong answers of {pair.large_name}: {', '.join(wrong_by_answer)}\n")
+    large = alone(f"{pair.large_name} alone", pair.large_answers, labels, asked=True)
+    decisions = {
+        "cascade, a threshold for each predicted label": cross_fit_label_thresholds(pair),
+        "the same with hindsight: no system, a limit": hindsight_label_thresholds(pair),
+    }
+    answers_of_both = pair.small_answers, pair.large_answers
+    print_outcomes([cascade(name, done, *answers_of_both, labels) for name, done in decisions.items()], large)
 
 
 def print_other_large_model(pair: Pair) -> None:
