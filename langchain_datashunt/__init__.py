@@ -12,11 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_datashunt.audit_monitor import AuditMonitor
-    from langchain_datashunt.callbacks import HardSampleCallbackHandler
+    from langchain_datashunt.bounds.live_bound import LiveBound
+    from langchain_datashunt.callbacks.audit_monitor import AuditMonitor
+    from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
     from langchain_datashunt.candidates import TopK
-    from langchain_datashunt.composition import UnboundDataShunt
-    from langchain_datashunt.costs import CallCosts
     from langchain_datashunt.errors import (
         AuditError,
         CalibrationDataError,
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
     )
     from langchain_datashunt.evaluation import evaluate_policy
     from langchain_datashunt.fitting import fit_policy
-    from langchain_datashunt.goals import EndToEnd, MaxDeferral, TargetRisk
-    from langchain_datashunt.live_bound import LiveBound
-    from langchain_datashunt.parsers import PromptPruningOutputParser
-    from langchain_datashunt.policy import FixedThreshold, ShuntPolicy
-    from langchain_datashunt.prompts import PromptPruningTemplate
-    from langchain_datashunt.router import RunnableDataShunt
+    from langchain_datashunt.policy.costs import CallCosts
+    from langchain_datashunt.policy.goals import EndToEnd, MaxDeferral, TargetRisk
+    from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
+    from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
+    from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+    from langchain_datashunt.routing.composition import UnboundDataShunt
+    from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
         EmbeddingClassifier,
         FunctionClassifier,
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
         TransformersClassifier,
     )
     from langchain_datashunt.store import HardSampleStore
-    from langchain_datashunt.subtasks import Subtask
-    from langchain_datashunt.transfer import PromptTransferTemplate
+    from langchain_datashunt.transfer.subtasks import Subtask
+    from langchain_datashunt.transfer.transfer_template import PromptTransferTemplate
     from langchain_datashunt.types import Decision, HardSample, Prediction, ShuntMetadata, SmallModel
 
 __version__ = "0.1.0"
@@ -97,43 +97,43 @@ __all__ = [
 
 _HOME = {
     "AuditError": "errors",
-    "AuditMonitor": "audit_monitor",
+    "AuditMonitor": "callbacks.audit_monitor",
     "CalibrationDataError": "errors",
-    "CallCosts": "costs",
+    "CallCosts": "policy.costs",
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
     "EmbeddingClassifier": "small_models",
-    "EndToEnd": "goals",
-    "FixedThreshold": "policy",
+    "EndToEnd": "policy.goals",
+    "FixedThreshold": "policy.shunt_policy",
     "FunctionClassifier": "small_models",
     "HardSample": "types",
-    "HardSampleCallbackHandler": "callbacks",
+    "HardSampleCallbackHandler": "callbacks.handler",
     "HardSampleStore": "store",
     "HardSampleStoreError": "errors",
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
-    "LiveBound": "live_bound",
-    "MaxDeferral": "goals",
+    "LiveBound": "bounds.live_bound",
+    "MaxDeferral": "policy.goals",
     "MissingExtraError": "errors",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
     "Prediction": "types",
-    "PromptPruningOutputParser": "parsers",
-    "PromptPruningTemplate": "prompts",
-    "PromptTransferTemplate": "transfer",
+    "PromptPruningOutputParser": "prompting.pruning_parser",
+    "PromptPruningTemplate": "prompting.pruning_template",
+    "PromptTransferTemplate": "transfer.transfer_template",
     "RunnableClassifier": "small_models",
-    "RunnableDataShunt": "router",
+    "RunnableDataShunt": "routing.router",
     "SentenceEncoder": "small_models",
     "ShuntMetadata": "types",
-    "ShuntPolicy": "policy",
+    "ShuntPolicy": "policy.shunt_policy",
     "SmallModel": "types",
     "SmallModelError": "errors",
-    "Subtask": "subtasks",
-    "TargetRisk": "goals",
+    "Subtask": "transfer.subtasks",
+    "TargetRisk": "policy.goals",
     "TopK": "candidates",
     "TransformersClassifier": "small_models",
-    "UnboundDataShunt": "composition",
+    "UnboundDataShunt": "routing.composition",
     "evaluate_policy": "evaluation",
     "fit_policy": "fitting",
 }

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.certification import accepted_sums, exact_interval
-from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.errors import CalibrationDataError
-from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.reliability import calibration_metrics
-from langchain_datashunt.risk_coverage import MIN_GROUP_SIZE, GroupRisk, group_risks, risk_coverage
+from langchain_datashunt.policy.certification import accepted_sums, exact_interval
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.reliability import calibration_metrics
+from langchain_datashunt.policy.risk_coverage import MIN_GROUP_SIZE, GroupRisk, group_risks, risk_coverage
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.thresholds import midpoints
+from langchain_datashunt.policy.verdict import TOLERATED_LOSS, Verdict, judge_worth
 from langchain_datashunt.targets import NO_ANSWER, answer_columns, target_columns
-from langchain_datashunt.thresholds import midpoints
 from langchain_datashunt.types import BoolArray, FloatArray
-from langchain_datashunt.verdict import TOLERATED_LOSS, Verdict, judge_worth
 
 RESAMPLES = 10_000
 

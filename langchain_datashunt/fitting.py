@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.calibration import Calibration
-from langchain_datashunt.calibration_fitting import CalibrationChoice, ChosenCalibration, choose_calibration
-from langchain_datashunt.confidence import ConfidenceScore, confidence_of
 from langchain_datashunt.errors import CalibrationDataError, PolicyError
-from langchain_datashunt.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
-from langchain_datashunt.policy import CalibrationData, ShuntPolicy
-from langchain_datashunt.reliability import calibration_metrics
-from langchain_datashunt.risk_coverage import risk_coverage
+from langchain_datashunt.policy.calibration import Calibration
+from langchain_datashunt.policy.calibration_fitting import CalibrationChoice, ChosenCalibration, choose_calibration
+from langchain_datashunt.policy.confidence import ConfidenceScore, confidence_of
+from langchain_datashunt.policy.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
+from langchain_datashunt.policy.reliability import calibration_metrics
+from langchain_datashunt.policy.risk_coverage import risk_coverage
+from langchain_datashunt.policy.shunt_policy import CalibrationData, ShuntPolicy
+from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, hash_inputs
+from langchain_datashunt.policy.threshold_walks import ScoredRows
+from langchain_datashunt.policy.thresholds import FoundThreshold, find_end_to_end, find_max_deferral, find_target_risk
 from langchain_datashunt.small_models import class_names, label_name, probability_rows, version_of
-from langchain_datashunt.splitting import as_uniform, data_fingerprint, hash_inputs
 from langchain_datashunt.targets import answer_columns, target_columns
-from langchain_datashunt.threshold_walks import ScoredRows
-from langchain_datashunt.thresholds import FoundThreshold, find_end_to_end, find_max_deferral, find_target_risk
 from langchain_datashunt.types import BoolArray, FloatArray, SmallModel
 
 CERTIFICATION_SHARE = 0.9

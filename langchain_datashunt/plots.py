@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from langchain_datashunt.evaluation import CascadeCurve, SystemScore
-    from langchain_datashunt.reliability import ReliabilityCurve
-    from langchain_datashunt.risk_coverage import RiskCoverage
+    from langchain_datashunt.policy.reliability import ReliabilityCurve
+    from langchain_datashunt.policy.risk_coverage import RiskCoverage
 
 FORMATS = (".png", ".svg")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from langchain_datashunt.threshold_walks import ScoredRows
+from langchain_datashunt.policy.threshold_walks import ScoredRows
 
 
 def draw(n: int, rng: np.random.Generator, large_accuracy: float | None = None) -> ScoredRows:

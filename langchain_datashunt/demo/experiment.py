@@ -15,8 +15,8 @@ from langchain_datashunt.demo.scores import Answers, Score, random_shunt, right_
 from langchain_datashunt.demo.small_model import columns, fit_demo_policy, train_small, train_tfidf
 from langchain_datashunt.demo.splits import Split
 from langchain_datashunt.demo.texts import Snippet
-from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.router import RunnableDataShunt
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.routing.router import RunnableDataShunt
 from langchain_datashunt.types import ShuntMetadata, SmallModel
 
 EXAMPLES_OF_A_KIND = 3

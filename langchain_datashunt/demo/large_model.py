@@ -15,7 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_datashunt.demo.local_server import MODEL, PARALLEL_REQUESTS
 from langchain_datashunt.errors import MissingExtraError
-from langchain_datashunt.parsers import OnInvalid, PromptPruningOutputParser
+from langchain_datashunt.prompting.pruning_parser import OnInvalid, PromptPruningOutputParser
 
 LABELS = ("negative", "positive")
 

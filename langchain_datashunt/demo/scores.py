@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from langchain_datashunt.certification import exact_interval
+from langchain_datashunt.policy.certification import exact_interval
 from langchain_datashunt.types import FloatArray
 
 RESAMPLES = 10_000

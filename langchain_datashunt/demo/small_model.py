@@ -8,8 +8,8 @@ from typing import Any
 from langchain_datashunt.demo.texts import Snippet
 from langchain_datashunt.errors import InfeasibleTargetError, MissingExtraError
 from langchain_datashunt.fitting import fit_policy
-from langchain_datashunt.goals import MaxDeferral, TargetRisk
-from langchain_datashunt.policy import ShuntPolicy
+from langchain_datashunt.policy.goals import MaxDeferral, TargetRisk
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.small_models import EmbeddingClassifier, SentenceEncoder
 from langchain_datashunt.types import SmallModel
 

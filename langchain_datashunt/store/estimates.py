@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, text
 
-from langchain_datashunt.audit_estimates import AuditCounts, RateEstimate, error_through_teacher, estimate_rate
+from langchain_datashunt.bounds.audit_estimates import AuditCounts, RateEstimate, error_through_teacher, estimate_rate
 from langchain_datashunt.store.databases import reading
 
 # The second kind are audits whose large branch failed: deferred inputs have the sampling probability 1, forced ones 0.

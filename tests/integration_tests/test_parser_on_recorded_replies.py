@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from langchain_core.messages import BaseMessage
 
-from langchain_datashunt.labels import LabelSpace
-from langchain_datashunt.parsers import PromptPruningOutputParser
-from langchain_datashunt.replies import read_label
-from langchain_datashunt.router import RunnableDataShunt
+from langchain_datashunt.prompting.labels import LabelSpace
+from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
+from langchain_datashunt.prompting.replies import read_label
+from langchain_datashunt.routing.router import RunnableDataShunt
 from langchain_datashunt.testing import RecordingChatModel
 
 pytestmark = pytest.mark.recorded

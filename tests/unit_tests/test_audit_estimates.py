@@ -7,7 +7,7 @@ import pytest
 from evidence.audits.audited_traffic import TRAFFIC, Coverage, Strata, Traffic, korn_graubard, simulate
 from scipy.stats import binom, binomtest
 
-from langchain_datashunt.audit_estimates import AuditCounts, error_through_teacher, estimate_rate
+from langchain_datashunt.bounds.audit_estimates import AuditCounts, error_through_teacher, estimate_rate
 from langchain_datashunt.errors import AuditError
 
 REPETITIONS = 250

@@ -10,9 +10,9 @@ import pytest
 from hard_samples import EASY, model, parser, sample, shunt, small_model
 
 from langchain_datashunt import HardSampleCallbackHandler, HardSampleStore
-from langchain_datashunt.audit_monitor import AuditMonitor
+from langchain_datashunt.bounds.live_bound import Alarm, LiveBound
+from langchain_datashunt.callbacks.audit_monitor import AuditMonitor
 from langchain_datashunt.errors import AuditError
-from langchain_datashunt.live_bound import Alarm, LiveBound
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_llm_that_disagrees_sets_the_alarm_off_once(
     alarms: list[Alarm] = []
     monitor = AuditMonitor(store, live(), policy_id="", on_alarm=alarms.append)
     chain, config = chain_and_config(monitor, "negative")
-    with caplog.at_level(logging.ERROR, logger="langchain_datashunt.audit_monitor"):
+    with caplog.at_level(logging.ERROR, logger="langchain_datashunt.callbacks.audit_monitor"):
         chain.batch([f"{EASY} {i}" for i in range(30)], config)
     assert len(alarms) == 1
     assert alarms[0].lower >= 0.05

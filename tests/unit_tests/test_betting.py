@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import betaln
 
-from langchain_datashunt.betting import LOG_ODDS, RestartingBets, capital_on_less, uninvested
+from langchain_datashunt.bounds.betting import LOG_ODDS, RestartingBets, capital_on_less, uninvested
 
 RATES = np.array([0.01, 0.05, 0.3, 0.9])
 

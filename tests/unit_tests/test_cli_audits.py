@@ -8,8 +8,8 @@ from hard_samples import sample
 from typer.testing import CliRunner
 
 from langchain_datashunt import HardSampleStore
-from langchain_datashunt.cli import build_app
-from langchain_datashunt.live_bound import LiveBound
+from langchain_datashunt.bounds.live_bound import LiveBound
+from langchain_datashunt.cli.main import build_app
 
 
 def run(*arguments: str) -> tuple[int, str]:

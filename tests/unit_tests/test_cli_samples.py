@@ -9,7 +9,7 @@ from hard_samples import sample
 from typer.testing import CliRunner
 
 from langchain_datashunt import HardSampleStore
-from langchain_datashunt.cli import build_app
+from langchain_datashunt.cli.main import build_app
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import langchain_datashunt
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "langchain_datashunt"
 STORE = "langchain_datashunt.store"  # SQLAlchemy is what it is about
-COMMANDS = "langchain_datashunt.cli_"  # commands that look into the log
+COMMANDS = "langchain_datashunt.cli."  # commands that look into the log
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "sqlalchemy", "langchain", "langgraph", "fastapi", "pandas")
 MODULES = sorted(
     (

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from langchain_datashunt.errors import CalibrationDataError, CompositionError, PolicyError
-from langchain_datashunt.label_logprobs import LabelPrior, check_first_tokens, distribution, label_logprobs
-from langchain_datashunt.labels import LabelSpace
+from langchain_datashunt.prompting.label_logprobs import LabelPrior, check_first_tokens, distribution, label_logprobs
+from langchain_datashunt.prompting.labels import LabelSpace
 
 SENTIMENT = {"positive": "positive", "negative": "negative"}
 

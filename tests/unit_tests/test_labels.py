@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from langchain_datashunt.errors import CompositionError
-from langchain_datashunt.labels import LabelSpace, name_key
-from langchain_datashunt.replies import read_label
+from langchain_datashunt.prompting.labels import LabelSpace, name_key
+from langchain_datashunt.prompting.replies import read_label
 
 
 def test_labels_keep_their_order_and_numbers_become_strings() -> None:

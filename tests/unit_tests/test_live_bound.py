@@ -21,8 +21,8 @@ from evidence.audits.live_bound_streams import (
 )
 from scipy.stats import binom
 
+from langchain_datashunt.bounds.live_bound import LiveBound
 from langchain_datashunt.errors import AuditError
-from langchain_datashunt.live_bound import LiveBound
 
 
 def bound(target: float = 0.05, rate: float = 0.02, **options: Any) -> LiveBound:

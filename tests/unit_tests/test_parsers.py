@@ -16,10 +16,10 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_datashunt.candidates import TopK
 from langchain_datashunt.errors import CompositionError, InvalidInputError, PolicyMismatchError
-from langchain_datashunt.label_logprobs import LabelPrior
-from langchain_datashunt.parsers import INVALID_REPLY_EVENT, PromptPruningOutputParser
-from langchain_datashunt.prompts import PromptPruningTemplate
-from langchain_datashunt.router import RunnableDataShunt
+from langchain_datashunt.prompting.label_logprobs import LabelPrior
+from langchain_datashunt.prompting.pruning_parser import INVALID_REPLY_EVENT, PromptPruningOutputParser
+from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+from langchain_datashunt.routing.router import RunnableDataShunt
 from langchain_datashunt.testing import RecordingChatModel, ScriptedSmallModel
 from langchain_datashunt.types import Decision, Prediction
 

@@ -11,7 +11,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_datashunt.candidates import CandidateLabels, Prior
 from langchain_datashunt.errors import CompositionError, InvalidInputError
-from langchain_datashunt.prompts import PromptPruningTemplate
+from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
 from langchain_datashunt.testing import RecordingChatModel
 
 LABELS = ["positive", "negative", "neutral"]

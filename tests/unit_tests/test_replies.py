@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_datashunt.labels import LabelSpace
-from langchain_datashunt.replies import LONGEST_REPLY, read_label
+from langchain_datashunt.prompting.labels import LabelSpace
+from langchain_datashunt.prompting.replies import LONGEST_REPLY, read_label
 
 SENTIMENT = LabelSpace.of(["positive", "negative"], aliases={"positive": ["favourable"], "negative": ["unfavourable"]})
 NUMBERED = LabelSpace.of(["positive", "negative"], answer="number")

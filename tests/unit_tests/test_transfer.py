@@ -26,8 +26,8 @@ from langchain_datashunt import (
     Subtask,
 )
 from langchain_datashunt.errors import InvalidInputError, SmallModelError
-from langchain_datashunt.subtasks import SubtaskAnswer
 from langchain_datashunt.testing import KeywordSmallModel, RecordingChatModel, ScriptedSmallModel
+from langchain_datashunt.transfer.subtasks import SubtaskAnswer
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 

@@ -19,11 +19,11 @@ from langchain_datashunt import (
     RunnableDataShunt,
     Subtask,
 )
+from langchain_datashunt.callbacks.teachers import teacher_of
 from langchain_datashunt.errors import CompositionError, InvalidInputError, PolicyMismatchError
-from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.teachers import teacher_of
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.testing import KeywordSmallModel, RecordingChatModel, ScriptedSmallModel
-from langchain_datashunt.transfer import LEFT_OUT_EVENT
+from langchain_datashunt.transfer.transfer_template import LEFT_OUT_EVENT
 
 TEMPLATE = ChatPromptTemplate([("system", "Judge.\nAspect: {aspect}\nMood: {mood}\nTone: {tone}"), ("human", "{text}")])
 WORDS = {"aspect": ["price", "service"], "mood": ["glad", "cross"], "tone": ["calm", "loud"]}

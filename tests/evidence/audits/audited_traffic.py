@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.audit_estimates import AuditCounts, RateEstimate, error_through_teacher, estimate_rate
+from langchain_datashunt.bounds.audit_estimates import AuditCounts, RateEstimate, error_through_teacher, estimate_rate
 
 Floats = NDArray[np.float64]
 THRESHOLD = 0.8

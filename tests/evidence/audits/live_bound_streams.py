@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.betting import LOG_ODDS, RestartingBets, capital_on_less
-from langchain_datashunt.live_bound import LiveBound
+from langchain_datashunt.bounds.betting import LOG_ODDS, RestartingBets, capital_on_less
+from langchain_datashunt.bounds.live_bound import LiveBound
 
 Floats = NDArray[np.float64]
 LEVEL = 0.05

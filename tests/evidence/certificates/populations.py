@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_datashunt.calibration import Calibration
+from langchain_datashunt.policy.calibration import Calibration
 
 Floats = NDArray[np.float64]
 POOL = 20_000

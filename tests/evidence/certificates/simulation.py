@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from populations import Floats, Population, Truth
 
-from langchain_datashunt.calibration_fitting import fit_temperature
-from langchain_datashunt.certification import accepted_counts, count_wrong, risk_p_values
-from langchain_datashunt.threshold_walks import RiskWalk, ScoredRows
-from langchain_datashunt.thresholds import midpoints
+from langchain_datashunt.policy.calibration_fitting import fit_temperature
+from langchain_datashunt.policy.certification import accepted_counts, count_wrong, risk_p_values
+from langchain_datashunt.policy.threshold_walks import RiskWalk, ScoredRows
+from langchain_datashunt.policy.thresholds import midpoints
 
 LEVEL = 0.05
 CALIBRATION_SHARE = 0.1

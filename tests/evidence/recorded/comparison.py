@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from langchain_datashunt.goals import EndToEnd, MaxDeferral, TargetRisk
-from langchain_datashunt.reliability import calibration_metrics
-from langchain_datashunt.risk_coverage import risk_coverage
+from langchain_datashunt.policy.goals import EndToEnd, MaxDeferral, TargetRisk
+from langchain_datashunt.policy.reliability import calibration_metrics
+from langchain_datashunt.policy.risk_coverage import risk_coverage
 from langchain_datashunt.types import BoolArray
 from tests.evidence.recorded.cross_fitting import (
     Applied,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from langchain_datashunt.errors import InfeasibleTargetError
 from langchain_datashunt.fitting import fit_policy
-from langchain_datashunt.goals import Goal
+from langchain_datashunt.policy.goals import Goal
+from langchain_datashunt.policy.splitting import hash_inputs
 from langchain_datashunt.small_models import class_names, version_of
-from langchain_datashunt.splitting import hash_inputs
 from langchain_datashunt.types import BoolArray, FloatArray, SmallModel
 from tests.evidence.recorded.recorded_rows import Rows
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from langchain_datashunt.fitting import fit_policy
-from langchain_datashunt.goals import MaxDeferral
+from langchain_datashunt.policy.goals import MaxDeferral
 from langchain_datashunt.types import BoolArray, FloatArray
 from tests.evidence.recorded.comparison import PAPER_CALL_RATE, Pair
 from tests.evidence.recorded.cross_fitting import IntArray, folds_of

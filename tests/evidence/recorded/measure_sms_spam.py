@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
-from langchain_datashunt.costs import CallCosts
-from langchain_datashunt.verdict import Verdict, judge_worth
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.verdict import Verdict, judge_worth
 from tests.evidence.recorded.comparison import (
     HEADLINE_GOAL,
     Pair,

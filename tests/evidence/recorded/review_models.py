@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from langchain_datashunt.risk_coverage import risk_coverage
+from langchain_datashunt.policy.risk_coverage import risk_coverage
 from langchain_datashunt.types import BoolArray, FloatArray
 from tests.evidence.recorded.review_transformer import ReviewTransformer
 

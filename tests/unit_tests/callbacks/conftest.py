@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hard_samples import Config, small_model
 
-from langchain_datashunt.callbacks import HardSampleCallbackHandler
+from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
 

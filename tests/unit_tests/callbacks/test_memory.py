@@ -8,7 +8,7 @@ from typing import Any
 from hard_samples import HARD, Config, model, only, parser, shunt
 from langchain_core.tracers.base import BaseTracer
 
-from langchain_datashunt.callbacks import HardSampleCallbackHandler
+from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
 

@@ -13,8 +13,8 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 from langchain_datashunt import HardSampleStore
-from langchain_datashunt.outcomes import class_named_by
-from langchain_datashunt.plain_json import plain, refuse
+from langchain_datashunt.callbacks.outcomes import class_named_by
+from langchain_datashunt.routing.plain_json import plain, refuse
 from langchain_datashunt.testing import KeywordSmallModel
 
 

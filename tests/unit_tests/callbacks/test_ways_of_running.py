@@ -7,7 +7,7 @@ from hard_samples import EASY, HARD, Config, model, only, parser, shunt
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_datashunt.callbacks import HardSampleCallbackHandler
+from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
 

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from langchain_datashunt.calibration import (
+from langchain_datashunt.errors import PolicyError
+from langchain_datashunt.policy.calibration import (
     Calibration,
     IsotonicCalibration,
     NoCalibration,
     TemperatureScaling,
     calibration_from_dict,
 )
-from langchain_datashunt.errors import PolicyError
 
 CALIBRATIONS: list[Calibration] = [
     NoCalibration(),

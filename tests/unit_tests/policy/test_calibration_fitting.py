@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langchain_datashunt.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
-from langchain_datashunt.calibration_fitting import choose_calibration, fit_isotonic, fit_temperature
 from langchain_datashunt.errors import CalibrationDataError
-from langchain_datashunt.reliability import calibration_metrics, negative_log_likelihood
+from langchain_datashunt.policy.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
+from langchain_datashunt.policy.calibration_fitting import choose_calibration, fit_isotonic, fit_temperature
+from langchain_datashunt.policy.reliability import calibration_metrics, negative_log_likelihood
 from langchain_datashunt.types import FloatArray
 
 Drawn = tuple[FloatArray, np.ndarray]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from langchain_datashunt.certification import (
+from langchain_datashunt.policy.certification import (
     Certificate,
     accepted_counts,
     accepted_sums,

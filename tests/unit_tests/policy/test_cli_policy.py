@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from langchain_datashunt.cli import build_app
-from langchain_datashunt.policy import ShuntPolicy
+from langchain_datashunt.cli.main import build_app
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 MODEL = """
 import numpy as np

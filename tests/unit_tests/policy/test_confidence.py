@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from langchain_datashunt.confidence import confidence_of
 from langchain_datashunt.errors import PolicyError
+from langchain_datashunt.policy.confidence import confidence_of
 
 SCORES = ["max_probability", "margin", "entropy"]
 

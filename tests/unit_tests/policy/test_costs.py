@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langchain_datashunt.costs import CallCosts
+from langchain_datashunt.policy.costs import CallCosts
 
 
 def test_a_deferred_input_pays_for_both_calls() -> None:

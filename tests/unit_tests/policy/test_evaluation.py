@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.errors import CalibrationDataError
 from langchain_datashunt.evaluation import bootstrap_interval, evaluate_policy, macro_f1
-from langchain_datashunt.policy import ShuntPolicy
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 POLICY = ShuntPolicy(("a", "b"), threshold=0.8)
 ROWS = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.3, 0.7]])

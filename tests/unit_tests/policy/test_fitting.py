@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from langchain_datashunt.calibration import TemperatureScaling
-from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.errors import CalibrationDataError, InfeasibleTargetError, SmallModelError
 from langchain_datashunt.fitting import fit_policy
-from langchain_datashunt.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
-from langchain_datashunt.policy import ShuntPolicy
+from langchain_datashunt.policy.calibration import TemperatureScaling
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 CLASSES = ("negative", "positive")
 

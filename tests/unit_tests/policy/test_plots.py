@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.evaluation import cascade_curve, evaluate_policy
 from langchain_datashunt.plots import plot_cost_accuracy, plot_reliability, plot_risk_coverage
-from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.reliability import reliability_curve
-from langchain_datashunt.risk_coverage import risk_coverage
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.reliability import reliability_curve
+from langchain_datashunt.policy.risk_coverage import risk_coverage
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.dirichlet([0.5, 0.5], 200)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_datashunt.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
-from langchain_datashunt.certification import Certificate
 from langchain_datashunt.errors import PolicyError, PolicyMismatchError
-from langchain_datashunt.policy import CalibrationData, FixedThreshold, PruningFacts, ShuntPolicy
+from langchain_datashunt.policy.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
+from langchain_datashunt.policy.certification import Certificate
+from langchain_datashunt.policy.shunt_policy import CalibrationData, FixedThreshold, PruningFacts, ShuntPolicy
 from langchain_datashunt.types import Prediction
 
 ROWS = np.array([[0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from langchain_datashunt.calibration import TemperatureScaling
-from langchain_datashunt.certification import Certificate
 from langchain_datashunt.errors import PolicyError
-from langchain_datashunt.policy import ShuntPolicy
-from langchain_datashunt.policy_file import seal
+from langchain_datashunt.policy.calibration import TemperatureScaling
+from langchain_datashunt.policy.certification import Certificate
+from langchain_datashunt.policy.policy_file import seal
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 POLICY = ShuntPolicy(
     ("a", "b"),

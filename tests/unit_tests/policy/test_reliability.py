@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from langchain_datashunt.reliability import (
+from langchain_datashunt.policy.reliability import (
     brier_score,
     calibration_metrics,
     negative_log_likelihood,

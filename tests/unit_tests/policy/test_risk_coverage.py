@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_datashunt.errors import CalibrationDataError
-from langchain_datashunt.risk_coverage import group_risks, risk_coverage
+from langchain_datashunt.policy.risk_coverage import group_risks, risk_coverage
 
 rows = st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.8, 0.9, 1.0]), st.booleans()), min_size=1, max_size=30)
 

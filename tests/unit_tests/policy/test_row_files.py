@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from langchain_datashunt.cli.row_files import read_rows
 from langchain_datashunt.errors import CalibrationDataError
-from langchain_datashunt.row_files import read_rows
 
 
 def write(folder: Path, name: str, content: str) -> Path:

@@ -5,9 +5,9 @@ import pytest
 from drawn_rows import draw, parts
 
 from langchain_datashunt.errors import InfeasibleTargetError
-from langchain_datashunt.goals import EndToEnd, TargetRisk
-from langchain_datashunt.threshold_walks import RiskWalk, ScoredRows
-from langchain_datashunt.thresholds import find_end_to_end, find_target_risk
+from langchain_datashunt.policy.goals import EndToEnd, TargetRisk
+from langchain_datashunt.policy.threshold_walks import RiskWalk, ScoredRows
+from langchain_datashunt.policy.thresholds import find_end_to_end, find_target_risk
 
 
 def shortfall(rows: ScoredRows, goal: TargetRisk | EndToEnd) -> InfeasibleTargetError:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_datashunt.splitting import as_uniform, data_fingerprint, hash_inputs
+from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, hash_inputs
 
 
 @given(inputs=st.lists(st.text(), max_size=20), seed=st.integers(-5, 5))

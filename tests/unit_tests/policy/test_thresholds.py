@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from langchain_datashunt.certification import exact_interval
-from langchain_datashunt.costs import CallCosts
 from langchain_datashunt.errors import CalibrationDataError, InfeasibleTargetError
-from langchain_datashunt.goals import EndToEnd, MaxDeferral, TargetRisk
-from langchain_datashunt.threshold_walks import AccuracyWalk, RiskWalk, ScoredRows
-from langchain_datashunt.thresholds import find_end_to_end, find_max_deferral, find_target_risk, midpoints
+from langchain_datashunt.policy.certification import exact_interval
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.goals import EndToEnd, MaxDeferral, TargetRisk
+from langchain_datashunt.policy.threshold_walks import AccuracyWalk, RiskWalk, ScoredRows
+from langchain_datashunt.policy.thresholds import find_end_to_end, find_max_deferral, find_target_risk, midpoints
 
 FALSE_ALARM = 1e-5
 

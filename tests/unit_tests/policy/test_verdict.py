@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langchain_datashunt.costs import CallCosts
-from langchain_datashunt.verdict import judge_worth
+from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.verdict import judge_worth
 
 HALF = np.arange(1_000) % 2 == 0
 NONE = np.zeros(1_000, dtype=bool)

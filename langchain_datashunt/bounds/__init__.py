@@ -1,0 +1,1 @@
+"""Estimates and anytime-valid bounds from audits. Pure maths on counts."""

@@ -1,0 +1,1 @@
+"""The callback that writes the hard-sample log, and what reads a finished run."""

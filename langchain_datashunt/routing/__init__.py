@@ -1,0 +1,1 @@
+"""The shunt as a Runnable, and what it is made of."""

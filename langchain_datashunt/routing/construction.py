@@ -1,0 +1,126 @@
+"""Puts the parts of a shunt together, and refuses those that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from langchain_datashunt.candidates import CandidateRule, TopK
+from langchain_datashunt.errors import CompositionError
+from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
+from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+from langchain_datashunt.routing.deciding import Decider, Rule
+from langchain_datashunt.routing.engine import Routing
+from langchain_datashunt.routing.hard_branch import large_inputs
+from langchain_datashunt.routing.outputs import Answerer
+from langchain_datashunt.routing.per_request import check_threshold
+from langchain_datashunt.small_models import class_names, version_of
+
+if TYPE_CHECKING:
+    from langchain_datashunt.routing.router import RunnableDataShunt
+
+CANDIDATE_RULES = {rule.__name__: rule for rule in (TopK,)}
+CHOICES = {
+    "on_small_error": ("large", "raise"),
+    "on_large_error": ("raise", "small"),
+    "hint_position": (None, "system"),
+}
+
+
+def rule_for(small: Any, policy: ShuntPolicy | None, threshold: float | None) -> tuple[Rule, str | None]:
+    """Return the rule that decides, and the small model's identity.
+
+    Raises:
+        CompositionError: `small` is no small model, or not exactly one of `policy` and `threshold` is given.
+        InvalidInputError: `threshold` is no number in [0, 1].
+        PolicyMismatchError: The policy is another model's.
+    """
+    if not callable(getattr(small, "predict_proba", None)):
+        raise CompositionError(
+            f"a small model has classes_ and predict_proba(inputs) -> (n, k), as any fitted scikit-learn classifier; "
+            f"got {type(small).__name__}; langchain_datashunt.small_models has adapters for transformers, Runnables, "
+            "embeddings and functions"
+        )
+    if (policy is None) == (threshold is None):
+        given = "neither" if policy is None else "both"
+        raise CompositionError(
+            f"exactly one of policy= and threshold= is required, got {given}: there is no default; fit a policy on "
+            "your data with fit_policy(small, inputs, labels, TargetRisk(0.02)), or choose threshold=0.9 uncalibrated"
+        )
+    classes = class_names(small)
+    version = version_of(small)
+    if policy is None:
+        return FixedThreshold(classes, check_threshold(threshold)), version
+    if not isinstance(policy, ShuntPolicy):
+        raise CompositionError(f"policy= takes a ShuntPolicy; got {type(policy).__name__}")
+    policy.check(classes, version)
+    return policy, version
+
+
+def unbound_options(init: Callable[..., None], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a shunt without a large branch, checked as far as they can be."""
+    arguments = signature(init).bind(None, *args, **kwargs).arguments
+    options = {key: value for key, value in arguments.items() if key not in ("self", "large")}
+    check_choices(options)
+    rule_for(options["small"], policy_of(options.get("policy")), options.get("threshold"))
+    return options
+
+
+def check_choices(options: Mapping[str, Any]) -> None:
+    """Raise an error if an option is none of its choices, or the audit rate no share."""
+    check_threshold(options.get("audit_rate", 0.0), "audit_rate is the share of accepted inputs to audit;")
+    for option, choices in CHOICES.items():
+        if options.get(option, choices[0]) not in choices:
+            raise CompositionError(f"{option} is one of {list(choices)}; got {options[option]!r}")
+
+
+def build_routing(shunt: RunnableDataShunt) -> Routing:
+    """Return the engine of a bound shunt."""
+    rule, version = rule_for(shunt.small, shunt.policy, shunt.threshold)
+    prompt = PromptPruningTemplate(labels=list(rule.classes)) if shunt.prompt is None else shunt.prompt
+    return Routing(
+        decider=Decider(shunt.small, rule, shunt.on_small_error, shunt.candidates, version),
+        selector=shunt.input,
+        large=shunt.large,
+        large_inputs=large_inputs(
+            shunt.large,
+            classes=rule.classes,
+            prompt=prompt,
+            input_key=shunt.input_key,
+            hint_position=shunt.hint_position,
+        ),
+        answerer=Answerer.for_branch(shunt.large, shunt.answer),
+        on_large_error=shunt.on_large_error,
+        audit_rate=shunt.audit_rate,
+    )
+
+
+def policy_of(policy: ShuntPolicy | Mapping[str, Any] | None) -> ShuntPolicy | None:
+    """Return a policy, made from its JSON form where it comes as such."""
+    return ShuntPolicy.from_dict(policy) if isinstance(policy, Mapping) else policy
+
+
+def candidate_rule_of(rule: CandidateRule | Mapping[str, Any] | None) -> CandidateRule | None:
+    """Return a candidate rule, made from its JSON form where it comes as such.
+
+    Raises:
+        CompositionError: It is no candidate rule.
+    """
+    if isinstance(rule, Mapping):
+        options = dict(rule)
+        name = options.pop("rule", None)
+        if name not in CANDIDATE_RULES:
+            raise CompositionError(f"candidates= names the rule {name!r}; known are {sorted(CANDIDATE_RULES)}")
+        return CANDIDATE_RULES[name](**options)
+    if rule is not None and (isinstance(rule, type) or not isinstance(rule, CandidateRule)):
+        raise CompositionError(f"candidates= takes a candidate rule, for example TopK(5); got {rule!r}")
+    return rule
+
+
+def candidate_rule_as_dict(rule: CandidateRule) -> dict[str, Any]:
+    """Return the JSON form of one of the package's candidate rules."""
+    if type(rule).__name__ not in CANDIDATE_RULES or not is_dataclass(rule):
+        raise CompositionError(f"only {sorted(CANDIDATE_RULES)} can be serialised; got {type(rule).__name__}")
+    return {"rule": type(rule).__name__, **asdict(rule)}

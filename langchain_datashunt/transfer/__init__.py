@@ -1,0 +1,1 @@
+"""Prompt transfer: small models solve the easy subtasks of a prompt (S4L transferring)."""
