@@ -43,7 +43,7 @@ SOURCES = sorted(
 )
 TEXTS = [
     *SOURCES,
-    *sorted(path for path in ROOT.iterdir() if path.is_file()),
+    *sorted(path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"),  # a worktree has a file of it
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
