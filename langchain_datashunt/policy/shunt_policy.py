@@ -7,7 +7,7 @@ policy act on calibrated confidence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -19,6 +19,7 @@ from langchain_datashunt.policy.calibration import Calibration, NoCalibration, c
 from langchain_datashunt.policy.certification import Certificate
 from langchain_datashunt.policy.confidence import ConfidenceScore, confidence_of
 from langchain_datashunt.policy.policy_file import read_record, read_sealed, record_hash, seal, unseal, write_sealed
+from langchain_datashunt.policy.pruning_facts import PruningFacts
 from langchain_datashunt.types import BoolArray, FloatArray, Prediction
 
 MIN_CLASSES = 2
@@ -53,6 +54,7 @@ class FixedThreshold:
     small_model_version: ClassVar[None] = None
     certified: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
+    pruning: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Refuse classes and thresholds that cannot decide."""
@@ -91,21 +93,6 @@ class CalibrationData:
 
 
 @dataclass(frozen=True, slots=True)
-class PruningFacts:
-    """What calibration data said about the labels of *deferred* inputs, for the candidates that an LLM is offered.
-
-    Attributes:
-        mastered: Classes so rare among deferred inputs that they may be dropped.
-        set_quantile: Conformal quantile of the prediction set on deferred inputs, in [0, 1].
-        label_prior: ``(k,)`` label frequencies that the large model's log-probabilities are corrected with.
-    """
-
-    mastered: tuple[str, ...] = ()
-    set_quantile: float | None = None
-    label_prior: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ShuntPolicy:
     """A frozen rule for one small model: calibration, confidence score, threshold; and the evidence for it.
 
@@ -115,7 +102,7 @@ class ShuntPolicy:
         calibration: Applied to the small model's probabilities before anything else.
         confidence_score: What the threshold acts on.
         small_model_version: Identity of the small model; None for a policy that is tied to no model.
-        pruning: Facts for the candidates offered to the large model; None where none were learned.
+        pruning: What was learned for the large model's prompt and replies; None where nothing was. See `with_pruning`.
         goal: What was asked, as plain JSON; None for a policy written by hand.
         certificate: What was certified; None where nothing was.
         data: The rows behind it; None for a policy written by hand.
@@ -142,6 +129,8 @@ class ShuntPolicy:
         object.__setattr__(self, "classes", _checked_classes(self.classes))
         object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
         confidence_of(np.full((1, len(self.classes)), 1 / len(self.classes)), self.confidence_score)
+        if self.pruning is not None:
+            self.pruning.check(self.classes)
         object.__setattr__(self, "policy_id", record_hash(self._what_decides())[:16])
 
     @property
@@ -171,6 +160,20 @@ class ShuntPolicy:
     def accepts(self, probabilities: FloatArray, *, threshold: float | FloatArray | None = None) -> BoolArray:
         """Return ``(n,)``, True where the small model answers; arguments as for `judge`."""
         return self.judge(probabilities, threshold=threshold).accepted
+
+    def with_pruning(self, **facts: Any) -> ShuntPolicy:
+        """Return the policy with some of its `PruningFacts` replaced; the others stay.
+
+        Args:
+            **facts: Fields of `PruningFacts`, for example ``hints="none"``.
+
+        Raises:
+            PolicyError: There is no such fact, or it does not fit the classes.
+        """
+        known = {each.name for each in dataclass_fields(PruningFacts)}
+        if unknown := sorted(set(facts) - known):
+            raise PolicyError(f"a policy has the pruning facts {sorted(known)}; got {unknown}")
+        return replace(self, pruning=replace(self.pruning or PruningFacts(), **facts))
 
     def check(self, classes: Sequence[str], small_model_version: str | None) -> None:
         """Refuse a small model that this policy was not fitted for.
@@ -230,7 +233,8 @@ class ShuntPolicy:
         if set(fields) != expected:
             raise PolicyError(f"a policy has the fields {sorted(expected)}, found {sorted(fields)}")
         fields["calibration"] = calibration_from_dict(fields["calibration"])
-        for name, kind in (("pruning", PruningFacts), ("certificate", Certificate), ("data", CalibrationData)):
+        fields["pruning"] = None if fields["pruning"] is None else PruningFacts.from_dict(fields["pruning"])
+        for name, kind in (("certificate", Certificate), ("data", CalibrationData)):
             fields[name] = None if fields[name] is None else read_record(kind, fields[name])
         policy = read_record(cls, fields)
         if policy.policy_id != stored_id:
@@ -257,7 +261,7 @@ class ShuntPolicy:
             "calibration": self.calibration.to_dict(),
             "confidence_score": self.confidence_score,
             "small_model_version": self.small_model_version,
-            "pruning": None if self.pruning is None else asdict(self.pruning),
+            "pruning": None if self.pruning is None else self.pruning.to_dict(),
         }
 
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from langchain_core.messages import BaseMessage
 
-from langchain_datashunt.errors import CalibrationDataError, CompositionError, PolicyError
+from langchain_datashunt.errors import CalibrationDataError, CompositionError, PolicyError, PolicyMismatchError
+from langchain_datashunt.policy.calibration_fitting import fit_temperature
+from langchain_datashunt.policy.pruning_facts import LogprobCalibration
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.prompting.labels import LabelSpace, folded
+from langchain_datashunt.targets import target_columns
 
 _BEFORE_ANSWER = re.compile(r"""[\s"'`*_(\[]*(?:\{\s*["'](?:label|answer)["']\s*:\s*["']?)?""")
 _OPENING = " \t\r\n\"'`*_([{\u2581\u0120"
@@ -125,42 +130,79 @@ class LabelPrior:
     Attributes:
         means: Label to its mean log-probability, normalised over the labels within each reply.
         n: How many replies the means are taken over.
+        temperature: What the corrected log-probabilities are divided by, so that the probabilities are calibrated; 1
+            where no labels were known. It changes no answer, only how sure the distribution is.
     """
 
     means: Mapping[str, float]
     n: int
+    temperature: float = 1.0
 
     @classmethod
-    def fit(cls, replies: Iterable[BaseMessage], space: LabelSpace) -> LabelPrior:
-        """Learn the preference from replies with log-probabilities, to texts whose labels need not be known.
+    def fit(cls, replies: Sequence[BaseMessage], space: LabelSpace, labels: Sequence[Any] | None = None) -> LabelPrior:
+        """Learn the preference from replies with log-probabilities, and with `labels` the temperature too.
 
         Replies that `label_logprobs` cannot read are passed over; `n` says how many were used.
 
+        Args:
+            replies: To texts like those that will be asked, with all labels possible.
+            space: The label space.
+            labels: The true labels, one a reply; for the temperature of least negative log-likelihood.
+
         Raises:
-            CalibrationDataError: No reply could be read.
+            CalibrationDataError: No reply could be read, or there is not one label a reply.
+            MissingExtraError: `labels` are given, and the extra ``fit`` is not installed.
         """
+        if labels is not None and len(labels) != len(replies):
+            raise CalibrationDataError(f"each reply needs one label: got {len(replies)} replies, {len(labels)} labels")
         answers = {label: space.answers[label] for label in space.labels}
-        read = [found.values for reply in replies if (found := label_logprobs(reply, answers)) is not None]
+        found = [label_logprobs(reply, answers) for reply in replies]
+        read = [i for i, each in enumerate(found) if each is not None]
         if not read:
             raise CalibrationDataError(
                 "no reply carries log-probabilities of the labels' first tokens; ask the model with logprobs=True and "
                 "top_logprobs=20, and with labels that begin differently"
             )
-        sums = dict.fromkeys(answers, 0.0)
-        for values in read:
-            total = _log_sum(values.values())
-            for label, value in values.items():
-                sums[label] += value - total
-        return cls({label: total / len(read) for label, total in sums.items()}, len(read))
+        values = np.array([[each.values[label] for label in answers] for each in found if each is not None])
+        normalised = values - np.logaddexp.reduce(values, axis=1, keepdims=True)
+        means = dict(zip(answers, normalised.mean(axis=0).tolist(), strict=True))
+        if labels is None:
+            return cls(means, len(read))
+        targets = target_columns([labels[i] for i in read], space.labels)
+        corrected = normalised - normalised.mean(axis=0)
+        return cls(means, len(read), fit_temperature(np.exp(corrected), targets).temperature)
+
+    @classmethod
+    def of_policy(cls, policy: ShuntPolicy) -> LabelPrior | None:
+        """Return what a policy knows of the large model's log-probabilities; None where that is nothing."""
+        facts = None if policy.pruning is None else policy.pruning.logprobs
+        if facts is None:
+            return None
+        return cls(dict(zip(policy.classes, facts.preferences, strict=True)), facts.n, facts.temperature)
+
+    def as_facts(self, classes: Sequence[str]) -> LogprobCalibration:
+        """Return the prior as a policy of these classes keeps it: ``policy.with_pruning(logprobs=...)``.
+
+        Raises:
+            PolicyMismatchError: The classes are others than the prior's labels.
+        """
+        if set(classes) != set(self.means):
+            raise PolicyMismatchError(f"the label prior is of {sorted(self.means)}, the classes are {sorted(classes)}")
+        return LogprobCalibration(tuple(self.means[label] for label in classes), self.temperature, self.n)
 
     def corrected(self, logprobs: Mapping[str, float]) -> dict[str, float]:
-        """Return `logprobs` less the means; an option without one (the escape option) has their average taken off."""
+        """Return `logprobs` less the means, divided by the temperature.
+
+        An option without a mean (the escape option) has their average taken off.
+        """
         average = sum(self.means.values()) / len(self.means)
-        return {option: value - self.means.get(option, average) for option, value in logprobs.items()}
+        return {
+            option: (value - self.means.get(option, average)) / self.temperature for option, value in logprobs.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as plain JSON."""
-        return {"means": dict(self.means), "n": self.n}
+        return {"means": dict(self.means), "n": self.n, "temperature": self.temperature}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LabelPrior:
@@ -171,12 +213,16 @@ class LabelPrior:
         """
         try:
             means = {str(label): float(mean) for label, mean in data["means"].items()}
-            n = int(data["n"])
+            n, temperature = int(data["n"]), float(data["temperature"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PolicyError(f"a label prior is {{'means': {{label: number}}, 'n': count}}; got {data!r}") from error
-        if not means or n < 1 or not all(map(math.isfinite, means.values())):
-            raise PolicyError(f"a label prior has finite means of at least one reply; got {data!r}")
-        return cls(means, n)
+            raise PolicyError(
+                f"a label prior is {{'means': {{label: number}}, 'n': count, 'temperature': number}}; got {data!r}"
+            ) from error
+        if not means or n < 1 or not all(map(math.isfinite, (*means.values(), temperature))) or temperature <= 0:
+            raise PolicyError(
+                f"a label prior has finite means of at least one reply and a temperature above 0; got {data!r}"
+            )
+        return cls(means, n, temperature)
 
 
 def _content(message: BaseMessage) -> list[Mapping[str, Any]]:

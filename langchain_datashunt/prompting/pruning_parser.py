@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.prompting.chunks import as_chunk
 from langchain_datashunt.prompting.decided import NOTHING_DECIDED, Decided, decided
 from langchain_datashunt.prompting.label_logprobs import LabelPrior, check_first_tokens
@@ -56,7 +57,8 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
         use_logprobs: Whether first-token log-probabilities decide. ``"auto"``: where the reply carries them and begins
             with a label; otherwise its text is read. True: always, however the text goes on; a reply without them is
             invalid. False: never.
-        label_prior: The model's preference among labels, taken off the log-probabilities before they decide.
+        label_prior: The model's preference among labels, taken off the log-probabilities before they decide;
+            `for_policy` takes it from the policy.
         **kwargs: Fields of `BaseOutputParser`.
 
     Raises:
@@ -125,6 +127,22 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
     def for_template(cls, template: PromptPruningTemplate, **options: Any) -> PromptPruningOutputParser:
         """Return the parser of `template`'s label space; `options` are the parser's own."""
         return cls(template.labels, aliases=template.aliases, answer=template.answer, escape=template.escape, **options)
+
+    @classmethod
+    def for_policy(
+        cls, policy: ShuntPolicy, template: PromptPruningTemplate | None = None, **options: Any
+    ) -> PromptPruningOutputParser:
+        """Return the parser of a policy's classes, which reads log-probabilities as the policy has learned to.
+
+        Args:
+            policy: Its `PruningFacts` may hold a calibration of the large model's log-probabilities.
+            template: The prompt, for its descriptions, aliases and answer style; by default the bare labels.
+            **options: The parser's own.
+        """
+        options = {"label_prior": LabelPrior.of_policy(policy), **options}
+        if template is None:
+            return cls(policy.classes, **options)
+        return cls.for_template(template, **options)
 
     @property
     def space(self) -> LabelSpace:

@@ -13,11 +13,14 @@ from typing_extensions import override
 
 from langchain_datashunt.candidates import Prior
 from langchain_datashunt.errors import CompositionError, InvalidInputError
+from langchain_datashunt.policy.pruning_facts import Hints
 from langchain_datashunt.prompting.labels import AnswerStyle, Labels, LabelSpace
 from langchain_datashunt.small_models import label_name
 
-Hints = Literal["soft", "hard", "both", "none"]
 HintPosition = Literal["system", "human"]
+
+HINT_VERDICT = "hint_verdict"
+"""The variable in which a shunt tells a template without ``hints=`` what its policy says of hints."""
 
 _HINT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "soft": ("prior",),
@@ -48,7 +51,8 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         escape: One more option for what fits no label, for example ``"none of these"``.
         hints: ``"soft"`` tells the calibrated probabilities; ``"hard"`` lists the candidates only, and leaves out the
             examples of other labels; ``"both"`` does both, with the probabilities given that a candidate is true;
-            ``"none"`` does neither.
+            ``"none"`` does neither. By default (None) the verdict of the policy in the shunt in front is followed
+            (`PruningFacts.hints`); without one it is ``"both"`` where labels were removed, else ``"soft"``.
         hint_position: Where the hint stands: ``"system"``, or ``"human"``, in front of the text in the last message.
             The second keeps the beginning of the prompt the same for all inputs, which servers that cache prompts
             answer faster and sell cheaper (not with ``"hard"`` and examples, which then differ too).
@@ -86,7 +90,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
     aliases: dict[str, list[str]]
     answer: AnswerStyle
     escape: str | None
-    hints: Hints
+    hints: Hints | None
     hint_position: HintPosition
     examples: list[tuple[str, str]]
     instructions: str
@@ -102,7 +106,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         aliases: Mapping[Any, Iterable[str]] | None = None,
         answer: AnswerStyle = "label",
         escape: str | None = None,
-        hints: Hints = "soft",
+        hints: Hints | None = None,
         hint_position: HintPosition = "system",
         examples: Sequence[Sequence[Any]] = (),
         instructions: str = "Classify the text.",
@@ -112,9 +116,9 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
     ) -> None:
         """Check the options, and derive the variables from them; see the class."""
         space = LabelSpace.of(labels, aliases=aliases, answer=answer, escape=escape)
-        _check_choice("hints", hints, get_args(Hints))
+        _check_choice("hints", hints, (*get_args(Hints), None))
         _check_choice("hint_position", hint_position, get_args(HintPosition))
-        if text_variable in ("candidates", "prior", "prediction"):
+        if text_variable in ("candidates", "prior", "prediction", HINT_VERDICT):
             raise CompositionError(
                 f"text_variable={text_variable!r} is a variable that the shunt fills; choose another"
             )
@@ -134,7 +138,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
             "cues": _checked_cues(cues),
             "text_variable": text_variable,
             "input_variables": [name for name in (text_variable,) if name not in bound],
-            "optional_variables": list(_HINT_VARIABLES[hints]),
+            "optional_variables": [*_HINT_VARIABLES[hints or "both"], *([] if hints else [HINT_VERDICT])],
             "input_types": {text_variable: Any, "candidates": list[str], "prior": dict[str, float]},
         }
         super().__init__(**{**kwargs, **fields})
@@ -168,17 +172,18 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
             InvalidInputError: The text is neither a string nor content blocks, or a hint does not fit the labels.
         """
         values = self._merge_partial_and_user_variables(**kwargs)
-        options = self._options_left(values.get("candidates"))
-        prior = self._prior_told(values.get("prior"), options)
+        told = _HINT_VARIABLES[self.hints or _verdict(values)]
+        options = self._options_left(values.get("candidates") if "candidates" in told else None)
+        prior = self._prior_told(values.get("prior") if "prior" in told else None, options)
         content = self._cued(_checked_content(values[self.text_variable], self.text_variable))
         if self.hint_position == "system":
             system = [self.instructions, self._listed(options), self._answer_rule(), _told(prior)]
         else:
-            varies = "candidates" in self.optional_variables
+            varies = "candidates" in told
             system = [self.instructions, "" if varies else self._listed(options), self._answer_rule()]
-            told = [self._listed(options) if varies else "", _told(prior)]
-            uncued = any(told) and self.cues is None and isinstance(content, str)
-            content = _behind(told, f"Text:\n{content}" if uncued else content)
+            hint = [self._listed(options) if varies else "", _told(prior)]
+            uncued = any(hint) and self.cues is None and isinstance(content, str)
+            content = _behind(hint, f"Text:\n{content}" if uncued else content)
         turns = [turn for text, label in self.examples if label in options for turn in self._turn(text, label)]
         return [SystemMessage(_joined(system)), *turns, HumanMessage(content)]
 
@@ -190,7 +195,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
 
     def _options_left(self, candidates: Any) -> tuple[str, ...]:
         """Return the options to list, in the order of the label space: all, or with hard hints the candidates."""
-        if "candidates" not in self.optional_variables or not candidates:
+        if not candidates:
             return self._space.options
         if isinstance(candidates, str) or not set(candidates) <= set(self._space.labels):
             raise InvalidInputError(
@@ -200,7 +205,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
 
     def _prior_told(self, prior: Any, options: tuple[str, ...]) -> Prior:
         """Return the probabilities to tell: none, all, or given that one of the options left is true."""
-        if "prior" not in self.optional_variables or not prior:
+        if not prior:
             return Prior()
         if not isinstance(prior, Mapping) or not set(prior) <= set(self._space.labels):
             raise InvalidInputError(
@@ -233,6 +238,14 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
 
 def _own_options(template: type[PromptPruningTemplate]) -> list[str]:
     return [name for name in template.model_fields if name not in BaseChatPromptTemplate.model_fields]
+
+
+def _verdict(values: Mapping[str, Any]) -> str:
+    """Return what to tell where the template was not told: what the shunt says, else what there is."""
+    verdict: str = values.get(HINT_VERDICT) or ("both" if values.get("candidates") else "soft")
+    if verdict not in _HINT_VARIABLES:
+        raise InvalidInputError(f"{HINT_VERDICT} is one of {list(_HINT_VARIABLES)}; got {verdict!r}")
+    return verdict
 
 
 def _told(prior: Prior) -> str:
@@ -284,6 +297,6 @@ def _checked_examples(examples: Sequence[Sequence[Any]], space: LabelSpace) -> l
     return checked
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         raise CompositionError(f"{name} is one of {list(choices)}; got {value!r}")

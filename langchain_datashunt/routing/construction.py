@@ -90,6 +90,7 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
             prompt=prompt,
             input_key=shunt.input_key,
             hint_position=shunt.hint_position,
+            verdict=None if rule.pruning is None else rule.pruning.hints,
         ),
         answerer=Answerer.for_branch(shunt.large, shunt.answer),
         on_large_error=shunt.on_large_error,

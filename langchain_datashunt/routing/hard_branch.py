@@ -14,15 +14,17 @@ from typing import Any, Literal, Protocol
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import BaseMessage, SystemMessage, convert_to_messages
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from langchain_core.prompts import BasePromptTemplate
+from langchain_core.prompts import BaseChatPromptTemplate, BasePromptTemplate, ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 
 from langchain_datashunt.candidates import CandidateLabels, Prior
 from langchain_datashunt.errors import CompositionError, InvalidInputError
+from langchain_datashunt.policy.pruning_facts import Hints
+from langchain_datashunt.prompting.pruning_template import HINT_VERDICT
 from langchain_datashunt.routing.outputs import unwrapped
 from langchain_datashunt.types import Decision
 
-HINTS = ("candidates", "prior", "prediction")
+HINTS = ("candidates", "prior", "prediction", HINT_VERDICT)
 """The variables of a prompt template that the shunt fills."""
 
 
@@ -49,6 +51,7 @@ def large_inputs(
     prompt: BasePromptTemplate[Any],
     input_key: str | None,
     hint_position: Literal["system"] | None,
+    verdict: Hints | None,
 ) -> LargeInputs:
     """Return how `large` is fed.
 
@@ -58,6 +61,7 @@ def large_inputs(
         prompt: The template between a text and a bare chat model.
         input_key: The template variable that takes a text input; by default the one that is no hint.
         hint_position: ``"system"`` adds one message with the hints to conversations for a bare chat model.
+        verdict: What the policy says of hints.
 
     Raises:
         CompositionError: The options do not fit the branch, or the input variable cannot be told.
@@ -65,9 +69,11 @@ def large_inputs(
     first = first_step(large)
     if isinstance(first, BasePromptTemplate) and (hints := _declared_hints(first)):
         key = _input_variable(first, input_key)
-        return TemplateInputs(classes, hints, key, tuple(sorted(set(first.input_variables) - set(HINTS))))
+        own = tuple(sorted(set(first.input_variables) - set(HINTS)))
+        return TemplateInputs(Offer(classes, hints, verdict), key, own)
     if isinstance(unwrapped(large), BaseChatModel) and input_key is None:
-        return ChatModelInputs(classes, prompt, _declared_hints(prompt), _input_variable(prompt, None), hint_position)
+        offer = Offer(classes, _declared_hints(prompt), verdict)
+        return ChatModelInputs(offer, prompt, _input_variable(prompt, None), hint_position)
     if input_key is not None:
         raise CompositionError(
             f"input_key={input_key!r} names a variable of a prompt template with hints ({', '.join(HINTS)}); the large "
@@ -82,8 +88,17 @@ def first_step(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return first_step(inner.first) if isinstance(inner, RunnableSequence) else inner
 
 
+def optional_variables_of(template: BasePromptTemplate[Any]) -> list[str]:
+    """Return the optional variables of a template, and of the templates inside it, which LangChain leaves out."""
+    found = [*template.optional_variables]
+    if isinstance(template, ChatPromptTemplate):
+        inside = [message for message in template.messages if isinstance(message, BaseChatPromptTemplate)]
+        found += [name for message in inside for name in optional_variables_of(message)]
+    return [name for name in dict.fromkeys(found) if name not in template.input_variables]
+
+
 def _declared_hints(template: BasePromptTemplate[Any]) -> tuple[str, ...]:
-    declared = {*template.input_variables, *template.optional_variables}
+    declared = {*template.input_variables, *optional_variables_of(template)}
     return tuple(hint for hint in HINTS if hint in declared and hint not in template.partial_variables)
 
 
@@ -104,11 +119,11 @@ def _input_variable(template: BasePromptTemplate[Any], input_key: str | None) ->
     return own[0]
 
 
-def hint_values(decision: Decision, classes: tuple[str, ...]) -> dict[str, Any]:
+def hint_values(decision: Decision, classes: tuple[str, ...], verdict: Hints | None = None) -> dict[str, Any]:
     """Return the values of the hint variables.
 
     Without known probabilities every class is a candidate and the prior is empty; where the small model failed there is
-    no prediction either.
+    no prediction either. Without a verdict on hints, candidates are told where labels were removed.
     """
     prediction = decision.prediction
     probabilities = None if prediction is None else prediction.probabilities
@@ -117,15 +132,35 @@ def hint_values(decision: Decision, classes: tuple[str, ...]) -> dict[str, Any]:
         "candidates": CandidateLabels(decision.candidates or tuple(prior) or classes),
         "prior": prior,
         "prediction": "" if prediction is None else prediction.label,
+        HINT_VERDICT: verdict or ("soft" if decision.candidates is None else "both"),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a template is offered of the small model's knowledge.
+
+    Attributes:
+        classes: All labels.
+        hints: The hint variables that the template declares.
+        verdict: What the policy says of hints.
+    """
+
+    classes: tuple[str, ...]
+    hints: tuple[str, ...]
+    verdict: Hints | None
+
+    def values(self, decision: Decision) -> dict[str, Any]:
+        """Return the values of the declared hint variables for one input."""
+        offered = hint_values(decision, self.classes, self.verdict)
+        return {hint: offered[hint] for hint in self.hints}
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
     """Feeds a branch that starts with a prompt template with hint variables: a mapping, hints included."""
 
-    classes: tuple[str, ...]
-    hints: tuple[str, ...]
+    offer: Offer
     input_variable: str
     required: tuple[str, ...]
 
@@ -137,7 +172,7 @@ class TemplateInputs:
     def check(self, value: Any) -> None:
         """Refuse what is no text or mapping, and a mapping with a hint's name among its keys or a variable missing."""
         if isinstance(value, Mapping):
-            if taken := [hint for hint in self.hints if hint in value]:
+            if taken := [hint for hint in self.offer.hints if hint in value]:
                 raise InvalidInputError(
                     f"the input has the keys {taken}, which the shunt fills for the prompt template; rename them, or "
                     "take them out of the template"
@@ -164,17 +199,15 @@ class TemplateInputs:
 
     def _mapping(self, value: Any, decision: Decision) -> dict[str, Any]:
         own = dict(value) if isinstance(value, Mapping) else {self.input_variable: value}
-        offered = hint_values(decision, self.classes)
-        return {**own, **{hint: offered[hint] for hint in self.hints}}
+        return {**own, **self.offer.values(decision)}
 
 
 @dataclass(frozen=True, slots=True)
 class ChatModelInputs:
     """Feeds a bare chat model: a text goes through the pruning prompt, conversations pass unchanged."""
 
-    classes: tuple[str, ...]
+    offer: Offer
     prompt: BasePromptTemplate[Any]
-    hints: tuple[str, ...]
     input_variable: str
     hint_position: Literal["system"] | None
 
@@ -199,12 +232,10 @@ class ChatModelInputs:
 
     def _one(self, value: Any, decision: Decision, config: RunnableConfig) -> Any:
         if isinstance(value, str):
-            offered = hint_values(decision, self.classes)
-            variables = {self.input_variable: value, **{hint: offered[hint] for hint in self.hints}}
-            return self.prompt.invoke(variables, config)
+            return self.prompt.invoke({self.input_variable: value, **self.offer.values(decision)}, config)
         if self.hint_position is None:
             return value
-        return _with_system_hint(value, decision, self.classes)
+        return _with_system_hint(value, decision, self.offer.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,15 +30,6 @@ def caller_variables(template: BaseChatPromptTemplate, subtasks: Sequence[Subtas
     return [name for name in template.input_variables if name not in filled]
 
 
-def optional_variables_of(template: BaseChatPromptTemplate) -> list[str]:
-    """Return the optional variables of a template, and of the templates inside it, which LangChain leaves out."""
-    found = [*template.optional_variables]
-    if isinstance(template, ChatPromptTemplate):
-        inside = [message for message in template.messages if isinstance(message, BaseChatPromptTemplate)]
-        found += [name for message in inside for name in optional_variables_of(message)]
-    return [name for name in dict.fromkeys(found) if name not in template.input_variables]
-
-
 def selector_for(subtask: Subtask, own: Sequence[str]) -> Selector:
     """Return what a subtask reads: what it says, what it rewrites, or the only input variable."""
     selector: Selector | None = subtask.input or subtask.rewrite

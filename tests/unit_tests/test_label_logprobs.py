@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from langchain_datashunt.errors import CalibrationDataError, CompositionError, PolicyError
+from langchain_datashunt.errors import CalibrationDataError, CompositionError, PolicyError, PolicyMismatchError
+from langchain_datashunt.policy.pruning_facts import LogprobCalibration, PruningFacts
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.prompting.label_logprobs import LabelPrior, check_first_tokens, distribution, label_logprobs
 from langchain_datashunt.prompting.labels import LabelSpace
+from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
 
+SWAPPED = {"positive": "negative", "negative": "positive"}
 SENTIMENT = {"positive": "positive", "negative": "negative"}
 
 
@@ -208,15 +212,44 @@ def test_a_prior_makes_the_round_trip_through_json() -> None:
     assert LabelPrior.from_dict(json.loads(json.dumps(prior.to_dict()))) == prior
 
 
+def test_known_labels_give_a_temperature_that_calibrates_an_overconfident_model() -> None:
+    space = LabelSpace.of(["positive", "negative"])
+    odds = [6.0, -6.0] * 50  # it claims .998 each time, and is right four times in five
+    replies = [reply("positive", top={"positive": -9.0, "negative": -9.0 - odd, "x": -30.0}) for odd in odds]
+    labels = [("positive" if odd > 0 else "negative") for odd in odds]
+    labels = [SWAPPED[label] if i % 10 in (0, 1) else label for i, label in enumerate(labels)]
+    prior = LabelPrior.fit(replies, space, labels)
+    values = label_logprobs(replies[0], SENTIMENT)
+    assert values is not None
+    assert distribution(values.values, prior)["positive"] == pytest.approx(0.8, abs=0.01)
+    assert LabelPrior.fit(replies, space).temperature == 1
+    with pytest.raises(CalibrationDataError, match="each reply needs one label"):
+        LabelPrior.fit(replies, space, labels[:3])
+
+
+def test_a_policy_keeps_the_prior_in_the_order_of_its_own_classes() -> None:
+    prior = LabelPrior({"positive": -1.0, "negative": -3.0}, 5, 2.0)
+    policy = ShuntPolicy(("negative", "positive"), 0.9)
+    assert LabelPrior.of_policy(policy) is None
+    kept = policy.with_pruning(logprobs=prior.as_facts(policy.classes))
+    assert kept.pruning == PruningFacts(logprobs=LogprobCalibration((-3.0, -1.0), 2.0, 5))
+    assert LabelPrior.of_policy(ShuntPolicy.from_dict(kept.to_dict())) == prior
+    assert PromptPruningOutputParser.for_policy(kept).label_prior == prior
+    with pytest.raises(PolicyMismatchError, match="the label prior is of"):
+        prior.as_facts(["up", "down"])
+
+
 @pytest.mark.parametrize(
     "data",
     [
         {},
-        {"means": [], "n": 1},
-        {"means": {}, "n": 1},
-        {"means": {"a": "x"}, "n": 1},
-        {"means": {"a": math.nan}, "n": 1},
-        {"means": {"a": -1.0}, "n": 0},
+        {"means": [], "n": 1, "temperature": 1.0},
+        {"means": {}, "n": 1, "temperature": 1.0},
+        {"means": {"a": "x"}, "n": 1, "temperature": 1.0},
+        {"means": {"a": math.nan}, "n": 1, "temperature": 1.0},
+        {"means": {"a": -1.0}, "n": 0, "temperature": 1.0},
+        {"means": {"a": -1.0}, "n": 1, "temperature": 0.0},
+        {"means": {"a": -1.0}, "n": 1},
     ],
 )
 def test_a_malformed_prior_is_refused(data: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from langchain_datashunt.errors import PolicyError, PolicyMismatchError
 from langchain_datashunt.policy.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
 from langchain_datashunt.policy.certification import Certificate
-from langchain_datashunt.policy.shunt_policy import CalibrationData, FixedThreshold, PruningFacts, ShuntPolicy
+from langchain_datashunt.policy.pruning_facts import LogprobCalibration, PruningFacts
+from langchain_datashunt.policy.shunt_policy import CalibrationData, FixedThreshold, ShuntPolicy
 from langchain_datashunt.types import Prediction
 
 ROWS = np.array([[0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
@@ -26,7 +27,7 @@ FULL = ShuntPolicy(
     calibration=TemperatureScaling(1.7),
     confidence_score="margin",
     small_model_version="model-1",
-    pruning=PruningFacts(mastered=("positive",), set_quantile=0.9, label_prior=(0.5, 0.5)),
+    pruning=PruningFacts(hints="soft", logprobs=LogprobCalibration((-0.5, -1.0), 2.0, 100)),
     goal={"kind": "TargetRisk", "risk": 0.02, "confidence_level": 0.95},
     certificate=CERTIFICATE,
     data=CalibrationData(1_100, 100, 1_000, 0.9, 0, "abc"),
@@ -174,3 +175,29 @@ def test_explain_says_what_was_decided_and_why(confidence: float, verb: str) -> 
 def test_explain_does_not_claim_a_certificate_that_is_not_there() -> None:
     sentence = ShuntPolicy(("a", "b"), 0.8).explain(Prediction("a", 0.9, None, ("a", "b")))
     assert "no certificate" in sentence
+
+
+def test_with_pruning_replaces_some_facts_and_changes_the_id() -> None:
+    told = FULL.with_pruning(hints="none")
+    assert told.pruning == PruningFacts(hints="none", logprobs=FULL.pruning and FULL.pruning.logprobs)
+    assert told.policy_id != FULL.policy_id
+    assert replace(FULL, pruning=None).with_pruning(hints="hard").pruning == PruningFacts(hints="hard")
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"hints": "loud"}, "hints is one of"),
+        ({"quantile": 0.5}, "a policy has the pruning facts"),
+        ({"logprobs": LogprobCalibration((-1.0,), 1.0, 5)}, "has 2 classes"),
+    ],
+)
+def test_pruning_facts_that_do_not_fit_are_refused(facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        FULL.with_pruning(**facts)
+
+
+@pytest.mark.parametrize("broken", [((), 1.0, 1), ((-1.0, float("nan")), 1.0, 1), ((-1.0,), 0.0, 1), ((-1.0,), 1.0, 0)])
+def test_a_calibration_of_log_probabilities_that_is_none_is_refused(broken: Any) -> None:
+    with pytest.raises(PolicyError, match="a finite preference for each class"):
+        LogprobCalibration(*broken)
