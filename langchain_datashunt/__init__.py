@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.bounds.live_bound import LiveBound
     from langchain_datashunt.callbacks.audit_monitor import AuditMonitor
     from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
-    from langchain_datashunt.candidates import TopK
+    from langchain_datashunt.candidates import DropMastered, PredictionSet, TopK, TopP
     from langchain_datashunt.errors import (
         AuditError,
         CalibrationDataError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
     from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+    from langchain_datashunt.pruning import learn_pruning
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
@@ -60,6 +61,7 @@ __all__ = [
     "CompositionError",
     "DataShuntError",
     "Decision",
+    "DropMastered",
     "EmbeddingClassifier",
     "EndToEnd",
     "FixedThreshold",
@@ -76,6 +78,7 @@ __all__ = [
     "PolicyError",
     "PolicyMismatchError",
     "Prediction",
+    "PredictionSet",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
     "PromptTransferTemplate",
@@ -89,10 +92,12 @@ __all__ = [
     "Subtask",
     "TargetRisk",
     "TopK",
+    "TopP",
     "TransformersClassifier",
     "UnboundDataShunt",
     "evaluate_policy",
     "fit_policy",
+    "learn_pruning",
 ]
 
 _HOME = {
@@ -103,6 +108,7 @@ _HOME = {
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
+    "DropMastered": "candidates",
     "EmbeddingClassifier": "small_models",
     "EndToEnd": "policy.goals",
     "FixedThreshold": "policy.shunt_policy",
@@ -119,6 +125,7 @@ _HOME = {
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
     "Prediction": "types",
+    "PredictionSet": "candidates",
     "PromptPruningOutputParser": "prompting.pruning_parser",
     "PromptPruningTemplate": "prompting.pruning_template",
     "PromptTransferTemplate": "transfer.transfer_template",
@@ -132,10 +139,12 @@ _HOME = {
     "Subtask": "transfer.subtasks",
     "TargetRisk": "policy.goals",
     "TopK": "candidates",
+    "TopP": "candidates",
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "routing.composition",
     "evaluate_policy": "evaluation",
     "fit_policy": "fitting",
+    "learn_pruning": "pruning",
 }
 
 
