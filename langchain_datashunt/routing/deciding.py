@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_datashunt.candidates import CandidateLabels, CandidateRule
-from langchain_datashunt.errors import SmallModelError
+from langchain_datashunt.errors import OverloadedError, SmallModelError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.routing.per_request import NOTHING_ASKED, Requests
 from langchain_datashunt.small_models import probability_rows
@@ -276,7 +276,8 @@ class Decider:
 
     def _raise_if_final(self, error: Exception) -> None:
         """Re-raise, from an except block, what must not become a deferral."""
-        if self.on_small_error == "raise" or is_control_flow(error):
+        overloaded = isinstance(error, OverloadedError)
+        if self.on_small_error == "raise" or overloaded or is_control_flow(error):
             raise error
 
     def _no_rows(self) -> FloatArray:
