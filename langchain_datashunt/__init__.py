@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.bounds.live_bound import LiveBound
     from langchain_datashunt.callbacks.audit_monitor import AuditMonitor
     from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
-    from langchain_datashunt.candidates import DropMastered, PredictionSet, TopK, TopP
+    from langchain_datashunt.candidates import TopK
     from langchain_datashunt.errors import (
         AuditError,
         CalibrationDataError,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         InfeasibleTargetError,
         InvalidInputError,
         MissingExtraError,
-        OverloadedError,
         PolicyError,
         PolicyMismatchError,
         SmallModelError,
@@ -37,18 +36,17 @@ if TYPE_CHECKING:
     from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
     from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
-    from langchain_datashunt.pruning import learn_pruning
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
         EmbeddingClassifier,
         FunctionClassifier,
-        MicroBatched,
         RunnableClassifier,
         SentenceEncoder,
         TransformersClassifier,
     )
     from langchain_datashunt.store import HardSampleStore
+    from langchain_datashunt.store.error_monitor import ErrorMonitor
     from langchain_datashunt.transfer.subtasks import Subtask
     from langchain_datashunt.transfer.transfer_template import PromptTransferTemplate
     from langchain_datashunt.types import Decision, HardSample, Prediction, ShuntMetadata, SmallModel
@@ -63,9 +61,9 @@ __all__ = [
     "CompositionError",
     "DataShuntError",
     "Decision",
-    "DropMastered",
     "EmbeddingClassifier",
     "EndToEnd",
+    "ErrorMonitor",
     "FixedThreshold",
     "FunctionClassifier",
     "HardSample",
@@ -76,13 +74,10 @@ __all__ = [
     "InvalidInputError",
     "LiveBound",
     "MaxDeferral",
-    "MicroBatched",
     "MissingExtraError",
-    "OverloadedError",
     "PolicyError",
     "PolicyMismatchError",
     "Prediction",
-    "PredictionSet",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
     "PromptTransferTemplate",
@@ -96,12 +91,10 @@ __all__ = [
     "Subtask",
     "TargetRisk",
     "TopK",
-    "TopP",
     "TransformersClassifier",
     "UnboundDataShunt",
     "evaluate_policy",
     "fit_policy",
-    "learn_pruning",
 ]
 
 _HOME = {
@@ -112,9 +105,9 @@ _HOME = {
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
-    "DropMastered": "candidates",
     "EmbeddingClassifier": "small_models",
     "EndToEnd": "policy.goals",
+    "ErrorMonitor": "store.error_monitor",
     "FixedThreshold": "policy.shunt_policy",
     "FunctionClassifier": "small_models",
     "HardSample": "types",
@@ -125,13 +118,10 @@ _HOME = {
     "InvalidInputError": "errors",
     "LiveBound": "bounds.live_bound",
     "MaxDeferral": "policy.goals",
-    "MicroBatched": "small_models",
     "MissingExtraError": "errors",
-    "OverloadedError": "errors",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
     "Prediction": "types",
-    "PredictionSet": "candidates",
     "PromptPruningOutputParser": "prompting.pruning_parser",
     "PromptPruningTemplate": "prompting.pruning_template",
     "PromptTransferTemplate": "transfer.transfer_template",
@@ -145,12 +135,10 @@ _HOME = {
     "Subtask": "transfer.subtasks",
     "TargetRisk": "policy.goals",
     "TopK": "candidates",
-    "TopP": "candidates",
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "routing.composition",
     "evaluate_policy": "evaluation",
     "fit_policy": "fitting",
-    "learn_pruning": "pruning",
 }
 
 

@@ -263,10 +263,7 @@ class LiveBound:
 
     def save(self, path: str | Path) -> None:
         """Write it as a JSON file, all or nothing."""
-        target = Path(path)
-        written = target.with_name(target.name + ".new")
-        written.write_text(json.dumps(self.to_dict()), encoding="utf-8")
-        written.replace(target)
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> LiveBound:
@@ -280,6 +277,14 @@ class LiveBound:
         except ValueError as error:
             raise AuditError(f"{str(path)!r} is no live bound: it is not JSON ({error})") from error
         return cls.from_dict(record)
+
+
+def write_json(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON file, all or nothing."""
+    target = Path(path)
+    written = target.with_name(target.name + ".new")
+    written.write_text(json.dumps(record), encoding="utf-8")
+    written.replace(target)
 
 
 def _rates_around(target: float) -> FloatArray:

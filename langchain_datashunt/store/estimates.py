@@ -33,6 +33,9 @@ _QUERY = """SELECT sampling_probability,
         GROUP BY samples.id, sampling_probability, gold, small_label, complete_count, incomplete_count
     ) AS audited GROUP BY sampling_probability ORDER BY sampling_probability"""
 
+_GOLD = """SELECT id, sampling_probability, complete_count + incomplete_count AS seen, small_label, gold
+    FROM samples WHERE gold IS NOT NULL AND {where} ORDER BY seq"""
+
 _SUSPICIOUS = 0.001
 """Error level at which labelled audits are said not to be a random share."""
 
@@ -67,10 +70,35 @@ class AuditEstimates:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class GoldAudit:
+    """An audited input whose true label a person has given.
+
+    Attributes:
+        id: Its record.
+        sampling_probability: With which probability each of its requests was drawn.
+        seen: How many were.
+        small_label: What the small model says.
+        gold: What is true.
+    """
+
+    id: str
+    sampling_probability: float
+    seen: int
+    small_label: str
+    gold: str
+
+
+def gold_audits(engine: Engine, *, policy_id: str, tenant: str | None) -> list[GoldAudit]:
+    """Return a policy's audits with a person's label, in the order of their arrival."""
+    where, parameters = _of_policy(policy_id, tenant)
+    with reading(engine) as connection:
+        return [GoldAudit(*row) for row in connection.execute(text(_GOLD.format(where=where)), parameters)]
+
+
 def estimate(engine: Engine, *, policy_id: str, tenant: str | None, confidence_level: float) -> AuditEstimates:
     """Read the counts of a policy's audits, and estimate."""
-    where = _WHERE + ("" if tenant is None else " AND tenant = :tenant")
-    parameters = {"policy_id": policy_id} if tenant is None else {"policy_id": policy_id, "tenant": tenant}
+    where, parameters = _of_policy(policy_id, tenant)
     with reading(engine) as connection:
         rows = connection.execute(text(_QUERY.format(where=where)), parameters).mappings().all()
     disagreements = _counts(rows, "audits", "disagreements")
@@ -86,6 +114,12 @@ def estimate(engine: Engine, *, policy_id: str, tenant: str | None, confidence_l
         unlabelled,
         tuple(_doubts(rows, unlabelled)),
     )
+
+
+def _of_policy(policy_id: str, tenant: str | None) -> tuple[str, dict[str, str]]:
+    if tenant is None:
+        return _WHERE, {"policy_id": policy_id}
+    return f"{_WHERE} AND tenant = :tenant", {"policy_id": policy_id, "tenant": tenant}
 
 
 def _doubts(rows: Sequence[Any], unlabelled: int) -> list[str]:

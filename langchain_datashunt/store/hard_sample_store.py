@@ -6,20 +6,17 @@ What a record loses before it is written stands in `privacy`, the tables in `mig
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
-import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.store import erasure, estimates, exporting, importing, queries
+from langchain_datashunt.store import erasure, estimates, exporting, importing, open_stores, queries
 from langchain_datashunt.store.databases import Durability, location_of, postgresql_engine
 from langchain_datashunt.store.direct_writer import DirectWriter
 from langchain_datashunt.store.local_file import LocalFile
@@ -28,27 +25,12 @@ from langchain_datashunt.store.privacy import Privacy, Redaction
 from langchain_datashunt.store.rows import Entry, entry_of, identified
 from langchain_datashunt.store.spool import Spool
 from langchain_datashunt.store.spooled_writer import SpooledWriter
-from langchain_datashunt.store.tally import Tally
+from langchain_datashunt.store.tally import StoreHealth, Tally
 from langchain_datashunt.types import HardSample
 
 logger = logging.getLogger(__name__)
 
 _IMPORTED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class StoreHealth:
-    """What became of the records of this process.
-
-    Attributes:
-        kept: Records in the store or in the spool.
-        dropped: Records that could not be kept; the log's `StoreStats.losses` report them as soon as it can be written.
-        pending: Entries in the spool that have not reached the server.
-    """
-
-    kept: int
-    dropped: int
-    pending: int
 
 
 class HardSampleStore:
@@ -118,7 +100,7 @@ class HardSampleStore:
             self._spool = Spool(LocalFile(path, durability=durability, busy_timeout=busy_timeout))
             self._writer = SpooledWriter(self._spool, self._engine)
         self._open = True
-        _OPEN.add(self)
+        open_stores.add(self)
 
     # ---- writing
 
@@ -215,6 +197,37 @@ class HardSampleStore:
             self._ready_engine(), policy_id=policy_id, tenant=tenant, confidence_level=confidence_level
         )
 
+    def gold_audits(self, *, policy_id: str, tenant: str | None = None) -> list[estimates.GoldAudit]:
+        """Return the audited inputs with a person's label; `ErrorMonitor` feeds a live bound with them.
+
+        Args:
+            policy_id: The policy; ``""`` for a shunt without one.
+            tenant: Only this tenant's.
+        """
+        return estimates.gold_audits(self._ready_engine(), policy_id=policy_id, tenant=tenant)
+
+    def large_answers(
+        self, inputs: Sequence[Any], *, policy_id: str | None = None, tenant: str = "", teacher: str | None = None
+    ) -> list[str | None]:
+        """Return the language model's answer to each input, in their order: what `EndToEnd` takes.
+
+        In shadow mode (``audit_rate=1.0``) the log holds one for every input that the chain has seen.
+
+        Args:
+            inputs: What the small model saw.
+            policy_id: Only of this policy; by default of any.
+            tenant: Of this tenant.
+            teacher: Of this model, ``"provider/name"``; needed where several have answered.
+
+        Returns:
+            Labels, of several answers the most frequent one; None where the model failed or its reply names no label.
+
+        Raises:
+            HardSampleStoreError: The log lacks an input, or several models have answered.
+        """
+        hashes = [self.hash_input(each) for each in inputs]
+        return queries.large_answers(self._ready_engine(), hashes, policy_id=policy_id, tenant=tenant, teacher=teacher)
+
     @property
     def health(self) -> StoreHealth:
         """What became of the records of this process."""
@@ -304,7 +317,7 @@ class HardSampleStore:
         if not self._open:
             return
         self._open = False
-        _OPEN.discard(self)
+        open_stores.discard(self)
         try:
             self.append([])
         except HardSampleStoreError as error:
@@ -351,24 +364,7 @@ class HardSampleStore:
             self._migrated = True
         return self._engine
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Start anew in a forked process (see `open_stores`)."""
         self._tally = Tally()
         self._writer.after_fork()
-
-
-_OPEN: weakref.WeakSet[HardSampleStore] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for store in list(_OPEN):
-        store.close()
-
-
-def _reopen_all() -> None:
-    for store in list(_OPEN):
-        store._after_fork()  # noqa: SLF001  this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reopen_all)

@@ -71,6 +71,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         )""",
         "CREATE TABLE spools (id TEXT PRIMARY KEY, shipped_through BIGINT NOT NULL)",
     ),
+    ("CREATE INDEX samples_gold ON samples (policy_id, seq) WHERE gold IS NOT NULL",),
 )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
+from langchain_datashunt.errors import HardSampleStoreError
 from langchain_datashunt.store.databases import reading
 from langchain_datashunt.store.migrations import TRAINABLE
 from langchain_datashunt.store.rows import sample_of, tag_key
@@ -24,6 +25,13 @@ _STATS = """SELECT tenant, policy_id, route, COUNT(*) AS n, SUM(complete_count) 
         SUM(CASE WHEN quality = 2 THEN 1 ELSE 0 END) AS trainable, COUNT(gold) AS gold
     FROM samples {where} GROUP BY tenant, policy_id, route ORDER BY tenant, policy_id, route"""
 _TRAFFIC = "SELECT tenant, policy_id, route, day, n FROM traffic {where} ORDER BY day, tenant, policy_id, route"
+# A model that failed has its name in the record; an imported text with a label has none.
+_LARGE_ANSWERS = """SELECT input_hash, teacher, label, SUM(n) AS n FROM (
+        SELECT input_hash, teacher, answers.label AS label, COALESCE(n, 0) AS n
+        FROM samples LEFT JOIN answers ON answers.sample_id = samples.id
+        WHERE input_hash IN :hashes AND tenant = :tenant AND parent_id IS NULL
+            AND teacher <> ''{more}
+    ) AS answered GROUP BY input_hash, teacher, label ORDER BY n, label DESC"""
 # two walks along the index, one to either side, then the nearest of both
 _NEAREST = """SELECT * FROM (
         SELECT * FROM (SELECT * FROM samples WHERE tenant = :tenant AND confidence >= :confidence
@@ -167,6 +175,43 @@ def stats(engine: Engine, *, tenant: str | None) -> StoreStats:
         tuple(TrafficCount(*row) for row in traffic),
         tuple(Loss(*row) for row in losses),
     )
+
+
+def large_answers(
+    engine: Engine, hashes: Sequence[str], *, policy_id: str | None, tenant: str, teacher: str | None
+) -> list[str | None]:
+    """Return the most frequent answer to each input; None where there was none that names a label.
+
+    Raises:
+        HardSampleStoreError: An input is not in the log, several models have answered, or none has.
+    """
+    more = "".join(f" AND {condition}" for condition in _equal(policy_id=policy_id, teacher=teacher))
+    query = text(_LARGE_ANSWERS.format(more=more)).bindparams(bindparam("hashes", expanding=True))
+    parameters = {"policy_id": policy_id, "teacher": teacher, "tenant": tenant}
+    given = {name: value for name, value in parameters.items() if value is not None}
+    found: dict[str, str | None] = {}
+    teachers: set[str] = set()
+    with reading(engine) as connection:
+        for first in range(0, len(hashes), _PAGE):
+            rows = connection.execute(query, {**given, "hashes": list(hashes[first : first + _PAGE])}).all()
+            found.update({row.input_hash: row.label for row in rows if row.label is None})
+            found.update({row.input_hash: row.label for row in rows if row.label is not None})
+            teachers.update(row.teacher for row in rows if row.label is not None)
+    _check_answers(hashes, found, teachers)
+    return [found[each] for each in hashes]
+
+
+def _check_answers(hashes: Sequence[str], found: Mapping[str, str | None], teachers: set[str]) -> None:
+    missing = sum(each not in found for each in hashes)
+    if missing:
+        raise HardSampleStoreError(
+            f"the hard-sample log has no request of {missing} of {len(hashes)} inputs to the large model, so nothing "
+            "says what it answers: send them through the chain in shadow mode (audit_rate=1.0)"
+        )
+    if len(teachers) > 1:
+        raise HardSampleStoreError(f"several models have answered; name one with teacher=: {sorted(teachers)}")
+    if len(hashes) and not teachers:
+        raise HardSampleStoreError(f"no language model has answered any of the {len(hashes)} inputs with a label")
 
 
 def known_ids(engine: Engine, ids: Sequence[str]) -> set[str]:

@@ -6,12 +6,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from langchain_datashunt.store.rows import Entry, LossEntry, TrafficEntry
 
 _EVERY = 1.0
 """Seconds after which counts are written though no record is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """What became of the records of this process.
+
+    Attributes:
+        kept: Records in the store or in the spool.
+        dropped: Records that could not be kept; the log's `StoreStats.losses` report them as soon as it can be written.
+        pending: Entries in the spool that have not reached the server.
+    """
+
+    kept: int
+    dropped: int
+    pending: int
 
 
 class Tally:

@@ -1,4 +1,4 @@
-"""The estimates from a log on a real PostgreSQL server are those from a file."""
+"""What is read from a log on a real PostgreSQL server is what is read from a file."""
 
 from __future__ import annotations
 
@@ -34,5 +34,10 @@ def test_estimates_are_the_same_on_a_server_and_in_a_file(tmp_path: Path) -> Non
             found = remote.estimate(policy_id="policy")
             assert found == local.estimate(policy_id="policy")
             assert (found.disagreement.audits, found.disagreement.misses, found.error.misses) == (61, 10, 0)
+            audits = set(remote.gold_audits(policy_id="policy"))  # records of one shipment arrive in any order
+            assert audits == set(local.gold_audits(policy_id="policy"))
+            assert sum(audit.seen for audit in audits) == 31
+            texts = [str(i) for i in range(60)]
+            assert remote.large_answers(texts) == local.large_answers(texts) == ["negative"] * 9 + ["positive"] * 51
     finally:
         server.remove()

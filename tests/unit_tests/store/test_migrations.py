@@ -35,9 +35,20 @@ def test_a_log_of_an_older_version_keeps_its_records(path: Path) -> None:
         assert connection.execute(text("SELECT mood, tenant FROM samples")).all() == [(None, "")]
 
 
+def test_a_log_of_the_first_version_gets_the_later_indexes(path: Path) -> None:
+    engine = sqlite_engine(path)
+    migrate(engine, MIGRATIONS[:1])
+    with HardSampleStore(path):
+        pass
+    with engine.begin() as connection:
+        indexes = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'")).scalars().all()
+    assert "samples_gold" in indexes
+
+
 def test_a_log_of_a_newer_version_is_refused(path: Path) -> None:
     migrate(sqlite_engine(path), NEXT)
-    with pytest.raises(HardSampleStoreError, match=r"tables of version 2; this .* knows versions up to 1; upgrade"):
+    newer, known = len(NEXT), len(MIGRATIONS)
+    with pytest.raises(HardSampleStoreError, match=rf"version {newer}; this .* versions up to {known}; upgrade"):
         HardSampleStore(path)
 
 
