@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
-VENV_CORE_18 ?= $(VENV)-core18
+VENV_OTHER_CORE ?= $(VENV)-other-core
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The recorded answers of real large models, where there are any; tests that need them are skipped without.
@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM := false
 export DATASHUNT_CACHE ?= $(abspath .cache)
 TEXTS := $(DATASHUNT_CACHE)/vaderSentiment-2.5.tar.gz
 
-.PHONY: demo test lint test-core-1.8 evidence bench setup clean
+.PHONY: demo test lint test-other-core evidence bench setup clean
 
 demo: setup
 	$(BIN)/datashunt demo
@@ -29,17 +29,21 @@ demo: setup
 test: setup $(TEXTS) lint
 	$(BIN)/python -m pytest tests/unit_tests
 	$(BIN)/python -m pytest tests/integration_tests
-	$(MAKE) --no-print-directory test-core-1.8
+	$(MAKE) --no-print-directory test-other-core
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The router's contract once more, on the next langchain-core.
-test-core-1.8: $(VENV_CORE_18)/.ready
-	$(VENV_CORE_18)/bin/python -c "import langchain_core.decisions"
-	$(VENV_CORE_18)/bin/python -m pytest tests/unit_tests/router tests/unit_tests/test_imports.py
+# What stands on LangChain once more, on langchain-core 1.7 where $(VENV) has a newer one, else on 1.8.
+test-other-core: $(VENV_OTHER_CORE)/.ready
+	$(VENV_OTHER_CORE)/bin/python -c "import langchain_core; print('langchain-core', langchain_core.__version__)"
+	$(VENV_OTHER_CORE)/bin/python -m pytest tests/unit_tests/router tests/unit_tests/callbacks \
+	  tests/unit_tests/test_audit_monitor.py tests/unit_tests/test_error_monitor.py tests/unit_tests/test_shadow_mode.py \
+	  tests/unit_tests/test_prompts.py tests/unit_tests/test_parsers.py tests/unit_tests/test_label_logprobs.py \
+	  tests/unit_tests/test_transfer.py tests/unit_tests/test_transfer_runs.py tests/unit_tests/test_testing.py \
+	  tests/unit_tests/test_imports.py
 
 evidence: setup
 	$(BIN)/python -m pytest -m evidence -s --timeout=7200 tests
@@ -66,15 +70,15 @@ $(VENV)/.ready: $(VENV)/.torch pyproject.toml
 $(TEXTS): | $(VENV)/.ready
 	$(BIN)/python -c 'from langchain_datashunt.demo.texts import default_cache, load_snippets; load_snippets(default_cache())'
 
-# Everything but langchain-core is taken from $(VENV), by a .pth file. Without --no-deps pip refuses: langchain-core 1.8.2
-# asks for certifi >= 2026.10.19, a release of the same week that package mirrors may not have yet.
-$(VENV_CORE_18)/.ready: $(VENV)/.ready
-	$(BIN)/python -m venv $(VENV_CORE_18)
+# Everything but langchain-core is taken from $(VENV), by a .pth file; --no-deps because that is of another version.
+$(VENV_OTHER_CORE)/.ready: $(VENV)/.ready
+	$(BIN)/python -m venv $(VENV_OTHER_CORE)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-	  > "$$($(VENV_CORE_18)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/everything_else.pth"
-	$(VENV_CORE_18)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'langchain-core==1.8.*'
+	  > "$$($(VENV_OTHER_CORE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/everything_else.pth"
+	other=$$($(BIN)/python -c 'from langchain_core import __version__ as v; print("1.7" if int(v.split(".")[1]) > 7 else "1.8")'); \
+	  $(VENV_OTHER_CORE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps "langchain-core==$$other.*"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_CORE_18) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist
+	rm -rf $(VENV) $(VENV_OTHER_CORE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
