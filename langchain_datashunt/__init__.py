@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.bounds.live_bound import LiveBound
     from langchain_datashunt.callbacks.audit_monitor import AuditMonitor
     from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
-    from langchain_datashunt.candidates import TopK
+    from langchain_datashunt.candidates import DropMastered, PredictionSet, TopK, TopP
     from langchain_datashunt.errors import (
         AuditError,
         CalibrationDataError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         InfeasibleTargetError,
         InvalidInputError,
         MissingExtraError,
+        OverloadedError,
         PolicyError,
         PolicyMismatchError,
         SmallModelError,
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
     from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+    from langchain_datashunt.pruning import learn_pruning
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
         EmbeddingClassifier,
         FunctionClassifier,
+        MicroBatched,
         RunnableClassifier,
         SentenceEncoder,
         TransformersClassifier,
@@ -61,6 +64,7 @@ __all__ = [
     "CompositionError",
     "DataShuntError",
     "Decision",
+    "DropMastered",
     "EmbeddingClassifier",
     "EndToEnd",
     "ErrorMonitor",
@@ -74,10 +78,13 @@ __all__ = [
     "InvalidInputError",
     "LiveBound",
     "MaxDeferral",
+    "MicroBatched",
     "MissingExtraError",
+    "OverloadedError",
     "PolicyError",
     "PolicyMismatchError",
     "Prediction",
+    "PredictionSet",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
     "PromptTransferTemplate",
@@ -91,10 +98,12 @@ __all__ = [
     "Subtask",
     "TargetRisk",
     "TopK",
+    "TopP",
     "TransformersClassifier",
     "UnboundDataShunt",
     "evaluate_policy",
     "fit_policy",
+    "learn_pruning",
 ]
 
 _HOME = {
@@ -105,6 +114,7 @@ _HOME = {
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
+    "DropMastered": "candidates",
     "EmbeddingClassifier": "small_models",
     "EndToEnd": "policy.goals",
     "ErrorMonitor": "store.error_monitor",
@@ -118,10 +128,13 @@ _HOME = {
     "InvalidInputError": "errors",
     "LiveBound": "bounds.live_bound",
     "MaxDeferral": "policy.goals",
+    "MicroBatched": "small_models",
     "MissingExtraError": "errors",
+    "OverloadedError": "errors",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
     "Prediction": "types",
+    "PredictionSet": "candidates",
     "PromptPruningOutputParser": "prompting.pruning_parser",
     "PromptPruningTemplate": "prompting.pruning_template",
     "PromptTransferTemplate": "transfer.transfer_template",
@@ -135,10 +148,12 @@ _HOME = {
     "Subtask": "transfer.subtasks",
     "TargetRisk": "policy.goals",
     "TopK": "candidates",
+    "TopP": "candidates",
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "routing.composition",
     "evaluate_policy": "evaluation",
     "fit_policy": "fitting",
+    "learn_pruning": "pruning",
 }
 
 

@@ -6,6 +6,7 @@
     ├── CompositionError (TypeError, AttributeError)  a chain is put together wrongly
     ├── InvalidInputError (TypeError, ValueError)     an input that cannot be routed
     ├── SmallModelError (ValueError)                  a small model answered nonsense
+    ├── OverloadedError (RuntimeError)                more is asked at once than was allowed
     ├── PolicyError (ValueError)                      a policy is malformed
     │   └── PolicyMismatchError                       a policy of another model or label space
     ├── CalibrationDataError (ValueError)             rows that nothing can be fitted on
@@ -37,6 +38,10 @@ class InvalidInputError(DataShuntError, TypeError, ValueError):
 
 class SmallModelError(DataShuntError, ValueError):
     """A small model returned something other than one probability row per input."""
+
+
+class OverloadedError(DataShuntError, RuntimeError):
+    """More is asked at once than was allowed; a shunt passes it on, and does not ask the large model instead."""
 
 
 class PolicyError(DataShuntError, ValueError):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from langchain_datashunt.candidates.rules import LearnedCandidates
 from langchain_datashunt.errors import PolicyError, PolicyMismatchError
 from langchain_datashunt.policy.calibration import Calibration, NoCalibration, calibration_from_dict
 from langchain_datashunt.policy.certification import Certificate
@@ -55,6 +56,7 @@ class FixedThreshold:
     certified: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
     pruning: ClassVar[None] = None
+    candidate_rule: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Refuse classes and thresholds that cannot decide."""
@@ -102,7 +104,8 @@ class ShuntPolicy:
         calibration: Applied to the small model's probabilities before anything else.
         confidence_score: What the threshold acts on.
         small_model_version: Identity of the small model; None for a policy that is tied to no model.
-        pruning: What was learned for the large model's prompt and replies; None where nothing was. See `with_pruning`.
+        pruning: What was learned for the large model's prompt and replies (`langchain_datashunt.learn_pruning`,
+            `with_pruning`); None where nothing was.
         goal: What was asked, as plain JSON; None for a policy written by hand.
         certificate: What was certified; None where nothing was.
         data: The rows behind it; None for a policy written by hand.
@@ -142,6 +145,11 @@ class ShuntPolicy:
     def calibrated(self) -> bool:
         """Whether the probabilities are changed by a fitted calibration."""
         return not isinstance(self.calibration, NoCalibration)
+
+    @property
+    def candidate_rule(self) -> LearnedCandidates | None:
+        """The learned rule for the candidates of deferred inputs; None where none was learned (see `PruningFacts`)."""
+        return None if self.pruning is None else self.pruning.candidate_rule(self.classes)
 
     def judge(self, probabilities: FloatArray, *, threshold: float | FloatArray | None = None) -> Judgement:
         """Calibrate a batch, score it and apply the threshold.

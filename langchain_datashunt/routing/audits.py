@@ -28,8 +28,10 @@ def maybe_audited(decision: Decision, rate: float, run_manager: Any, config: Run
     """
     if rate == 0 or decision.reason != "accepted":
         return decision
-    drawn = draw(request_of(run_manager, config), value) < rate
-    return replace(decision, route="audit" if drawn else decision.route, sampling_probability=rate)
+    if draw(request_of(run_manager, config), value) >= rate:
+        return replace(decision, sampling_probability=rate)
+    # All labels stay open to the large model: among the small model's own candidates it could hardly disagree.
+    return replace(decision, route="audit", candidates=None, sampling_probability=rate)
 
 
 def draw(request: Any, value: Any) -> float:

@@ -7,11 +7,11 @@ from dataclasses import asdict, is_dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from langchain_datashunt.candidates import CandidateRule, TopK
+from langchain_datashunt.candidates import CandidateRule, DropMastered, PredictionSet, TopK, TopP
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
-from langchain_datashunt.routing.deciding import Decider, Rule
+from langchain_datashunt.routing.deciding import Decider, Pruning, Rule
 from langchain_datashunt.routing.engine import Routing
 from langchain_datashunt.routing.hard_branch import large_inputs
 from langchain_datashunt.routing.outputs import Answerer
@@ -21,7 +21,7 @@ from langchain_datashunt.small_models import class_names, version_of
 if TYPE_CHECKING:
     from langchain_datashunt.routing.router import RunnableDataShunt
 
-CANDIDATE_RULES = {rule.__name__: rule for rule in (TopK,)}
+CANDIDATE_RULES = {rule.__name__: rule for rule in (TopK, TopP)}
 CHOICES = {
     "on_small_error": ("large", "raise"),
     "on_large_error": ("raise", "small"),
@@ -81,7 +81,7 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
     rule, version = rule_for(shunt.small, shunt.policy, shunt.threshold)
     prompt = PromptPruningTemplate(labels=list(rule.classes)) if shunt.prompt is None else shunt.prompt
     return Routing(
-        decider=Decider(shunt.small, rule, shunt.on_small_error, shunt.candidates, version),
+        decider=Decider(shunt.small, rule, shunt.on_small_error, Pruning.of(shunt.candidates, rule), version),
         selector=shunt.input,
         large=shunt.large,
         large_inputs=large_inputs(
@@ -115,6 +115,11 @@ def candidate_rule_of(rule: CandidateRule | Mapping[str, Any] | None) -> Candida
         if name not in CANDIDATE_RULES:
             raise CompositionError(f"candidates= names the rule {name!r}; known are {sorted(CANDIDATE_RULES)}")
         return CANDIDATE_RULES[name](**options)
+    if isinstance(rule, PredictionSet | DropMastered):
+        raise CompositionError(
+            f"{rule!r} must be learned on deferred inputs: learn_pruning(policy, small, inputs, labels, {rule!r}), on "
+            "rows that fitted neither, returns the policy that the shunt takes it from"
+        )
     if rule is not None and (isinstance(rule, type) or not isinstance(rule, CandidateRule)):
         raise CompositionError(f"candidates= takes a candidate rule, for example TopK(5); got {rule!r}")
     return rule

@@ -6,6 +6,7 @@ The result is columnar (`Decisions`); a single decision is a view of it.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_datashunt.candidates import CandidateLabels, CandidateRule
-from langchain_datashunt.errors import SmallModelError
+from langchain_datashunt.errors import OverloadedError, SmallModelError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.routing.per_request import NOTHING_ASKED, Requests
 from langchain_datashunt.small_models import probability_rows
@@ -30,6 +31,33 @@ from langchain_datashunt.types import (
 )
 
 Rule = ShuntPolicy | FixedThreshold
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Which labels are removed, and from which inputs.
+
+    Attributes:
+        rule: None removes none.
+        below: Only inputs whose confidence is below this lose labels.
+    """
+
+    rule: CandidateRule | None = None
+    below: float = math.inf
+
+    @classmethod
+    def of(cls, candidates: CandidateRule | None, rule: Rule) -> Pruning:
+        """Return the rule that the user gave, for all inputs; else what the policy learned, for what it defers.
+
+        What was learned on deferred inputs says nothing of others: an input that goes to the large model only because
+        of a request's own threshold or route keeps all its labels.
+        """
+        if candidates is not None or rule.candidate_rule is None:
+            return cls(candidates)
+        return cls(rule.candidate_rule, rule.threshold)
+
+
+NO_PRUNING = Pruning()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +81,7 @@ class Decisions(Sequence[Decision]):
     errors: dict[int, Exception]
     _rule: Rule = field(repr=False)
     _requests: Requests = field(repr=False)
-    _candidate_rule: CandidateRule | None = field(repr=False)
+    _pruning: Pruning = field(repr=False)
     _probabilities_known: bool = field(repr=False)
     _version: str | None = field(repr=False)
 
@@ -138,10 +166,11 @@ class Decisions(Sequence[Decision]):
         )
 
     def _candidates(self, i: int) -> CandidateLabels | None:
-        if self._candidate_rule is None or not self._probabilities_known:
+        rule = self._pruning.rule
+        if rule is None or not self._probabilities_known or self.confidence[i] >= self._pruning.below:
             return None
         row = self.probabilities[i]
-        return CandidateLabels.of(self.classes, row, self._candidate_rule.select(row[None])[0])
+        return CandidateLabels.of(self.classes, row, rule.select(row[None])[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +185,7 @@ class Decider:
     small: SmallModel
     rule: Rule
     on_small_error: Literal["large", "raise"]
-    candidate_rule: CandidateRule | None
+    pruning: Pruning
     version: str | None
 
     def decide(
@@ -205,7 +234,7 @@ class Decider:
             errors=errors,
             _rule=self.rule,
             _requests=requests,
-            _candidate_rule=self.candidate_rule,
+            _pruning=self.pruning,
             _probabilities_known=getattr(self.small, "probabilities_known", True),
             _version=self.version,
         )
@@ -247,7 +276,8 @@ class Decider:
 
     def _raise_if_final(self, error: Exception) -> None:
         """Re-raise, from an except block, what must not become a deferral."""
-        if self.on_small_error == "raise" or is_control_flow(error):
+        overloaded = isinstance(error, OverloadedError)
+        if self.on_small_error == "raise" or overloaded or is_control_flow(error):
             raise error
 
     def _no_rows(self) -> FloatArray:

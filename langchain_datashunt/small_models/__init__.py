@@ -1,8 +1,8 @@
 """Small models: whatever has `classes_` and a vectorised `predict_proba`.
 
 Any fitted scikit-learn classifier is one as it is. The adapters here make one of a transformer, of embeddings and a
-scikit-learn head, of a LangChain Runnable, or of a plain function. Each lives in its own module and is loaded at its
-first use, so that importing this package loads neither torch nor scikit-learn.
+scikit-learn head, of a LangChain Runnable, or of a plain function; `MicroBatched` lets callers share passes. Each lives
+in its own module and is loaded at its first use, so that importing this package loads neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.small_models.embedding_classifier import EmbeddingClassifier
     from langchain_datashunt.small_models.function_classifier import FunctionClassifier
     from langchain_datashunt.small_models.linear_head import LinearHead
+    from langchain_datashunt.small_models.micro_batched import MicroBatched
     from langchain_datashunt.small_models.runnable_classifier import RunnableClassifier
     from langchain_datashunt.small_models.sentence_encoder import SentenceEncoder
     from langchain_datashunt.small_models.transformers_classifier import TransformersClassifier
@@ -25,6 +26,7 @@ __all__ = [
     "EmbeddingClassifier",
     "FunctionClassifier",
     "LinearHead",
+    "MicroBatched",
     "RunnableClassifier",
     "SentenceEncoder",
     "TransformersClassifier",
@@ -38,6 +40,7 @@ _HOME = {
     "EmbeddingClassifier": "embedding_classifier",
     "FunctionClassifier": "function_classifier",
     "LinearHead": "linear_head",
+    "MicroBatched": "micro_batched",
     "RunnableClassifier": "runnable_classifier",
     "SentenceEncoder": "sentence_encoder",
     "TransformersClassifier": "transformers_classifier",

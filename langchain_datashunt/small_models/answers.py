@@ -81,7 +81,7 @@ def probability_rows(probabilities: Any, n: int, classes: Sequence[str]) -> Floa
     Raises:
         SmallModelError: It has another shape, holds NaN, leaves [0, 1], or a row does not sum to 1 within 1e-3.
     """
-    rows = _as_floats(probabilities)
+    rows = as_floats(probabilities)
     k = len(classes)
     if n == 0 and rows.size == 0:
         return np.zeros((0, k))
@@ -98,7 +98,12 @@ def probability_rows(probabilities: Any, n: int, classes: Sequence[str]) -> Floa
     return np.clip(rows, 0.0, 1.0)
 
 
-def _as_floats(probabilities: Any) -> FloatArray:
+def as_floats(probabilities: Any) -> FloatArray:
+    """Return a small model's answer as a float64 array, unchecked.
+
+    Raises:
+        SmallModelError: It holds something other than numbers.
+    """
     if hasattr(probabilities, "detach"):  # a torch tensor; numpy knows neither bfloat16 nor other devices
         probabilities = probabilities.detach().cpu().double().numpy()
     try:

@@ -18,7 +18,7 @@ from langchain_datashunt.candidates import Prior
 from langchain_datashunt.errors import CompositionError, SmallModelError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.routing.construction import policy_of, rule_for
-from langchain_datashunt.routing.deciding import Decider, describe
+from langchain_datashunt.routing.deciding import NO_PRUNING, Decider, describe
 from langchain_datashunt.routing.inputs import Selector
 from langchain_datashunt.routing.per_request import check_threshold
 
@@ -211,7 +211,7 @@ def _decider(name: str, model: Any, min_confidence: float | None, policy: ShuntP
                 f"{given}; min_confidence=0 tells every answer"
             )
         rule, version = rule_for(model, policy, min_confidence)
-        return Decider(model, rule, on_small_error="large", candidate_rule=None, version=version)
+        return Decider(model, rule, on_small_error="large", pruning=NO_PRUNING, version=version)
     if not isinstance(model, Runnable):
         raise CompositionError(
             f"a subtask's model is a small model (classes_ and predict_proba) or a Runnable; got "

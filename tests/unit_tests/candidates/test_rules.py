@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from langchain_core.prompts import PromptTemplate
 
-from langchain_datashunt.candidates import CandidateLabels, CandidateRule, Prior, TopK
+from langchain_datashunt.candidates import CandidateLabels, CandidateRule, Prior, TopK, TopP
+from langchain_datashunt.candidates.rules import LearnedCandidates
 from langchain_datashunt.errors import PolicyError
 
 CLASSES = ("bad", "fine", "good")
@@ -99,3 +100,40 @@ def test_both_survive_pickle_with_their_rendering(value: CandidateLabels | Prior
     copy = pickle.loads(pickle.dumps(value))
     assert type(copy) is type(value)
     assert (copy, str(copy)) == (value, str(value))
+
+
+@given(weights, st.floats(0.01, 1))
+def test_top_p_keeps_the_fewest_labels_that_reach_p(weight: np.ndarray, p: float) -> None:
+    probabilities = weight / weight.sum(axis=1, keepdims=True)
+    kept = TopP(p).select(probabilities)
+    for row, mask in zip(probabilities, kept, strict=True):
+        assert mask.any()
+        assert row[mask].sum() >= p - 1e-9
+        assert row[mask].sum() - row[mask].min() < p
+        assert mask.all() or row[mask].min() >= row[~mask].max()
+
+
+def test_top_p_of_one_keeps_all_labels_that_have_any_probability() -> None:
+    assert TopP(1).select(np.array([[0.5, 0.5, 0.0]])).tolist() == [[True, True, False]]
+    assert TopP(0.9).select(np.array([[0.7, 0.2, 0.1]])).tolist() == [[True, True, False]]
+
+
+@pytest.mark.parametrize("p", [0, -0.1, 1.1, True, "0.5", None])
+def test_a_p_that_no_labels_reach_is_refused(p: object) -> None:
+    with pytest.raises(PolicyError, match=r"p in \(0, 1\]"):
+        TopP(p)  # type: ignore[arg-type]
+
+
+@given(weights, st.floats(0, 1), st.data())
+def test_learned_candidates_are_never_dropped_labels_and_always_at_least_one(
+    weight: np.ndarray, bound: float, data: st.DataObject
+) -> None:
+    probabilities = weight / weight.sum(axis=1, keepdims=True)
+    k = probabilities.shape[1]
+    dropped = tuple(data.draw(st.sets(st.integers(0, k - 1), max_size=k - 1)))
+    kept = LearnedCandidates(bound, dropped).select(probabilities)
+    assert not kept[:, list(dropped)].any()
+    assert kept.any(axis=1).all()
+    others = np.setdiff1d(np.arange(k), dropped)
+    assert (kept[:, others] >= (probabilities[:, others] >= bound)).all()
+    assert (kept.sum(axis=1) <= np.maximum((probabilities[:, others] >= bound).sum(axis=1), 1)).all()

@@ -1,59 +1,20 @@
-"""Candidates: which labels are left for the large model, and how a prompt speaks of them (S4L prompt pruning).
+"""What a prompt is offered of the small model's knowledge: `CandidateLabels` and `Prior`.
 
-A rule maps calibrated probabilities ``(n, k)`` to a mask ``(n, k)``. `CandidateLabels` and `Prior` are the two values
-that the shunt puts into a prompt's variables ``candidates`` and ``prior``: a program reads them as a tuple and a dict,
+The shunt puts them into a prompt's variables ``candidates`` and ``prior``: a program reads them as a tuple and a dict,
 a template renders them for a reader.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import numpy as np
 
-from langchain_datashunt.errors import PolicyError
 from langchain_datashunt.types import BoolArray, FloatArray
 
 RENDERED_ENTRIES = 10
 """A rendered prior names at most so many labels; the rest stands there as one sum."""
-
-
-@runtime_checkable
-class CandidateRule(Protocol):
-    """Which labels stay possible, given what the small model says."""
-
-    def select(self, probabilities: FloatArray, /) -> BoolArray:
-        """Return the ``(n, k)`` mask of the labels kept, at least one in each row."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopK:
-    """Keep the `k` most probable labels of each row.
-
-    Exactly ``min(k, number of classes)`` labels are kept; of equal probabilities the earlier column stays. This bounds
-    the length of the prompt and nothing else: how often the true label is among the `k` is to be measured on deferred
-    inputs, where the small model is unsure by construction.
-
-    Example:
-        >>> TopK(2).select(np.array([[0.1, 0.6, 0.3]]))
-        array([[False,  True,  True]])
-    """
-
-    k: int
-
-    def __post_init__(self) -> None:
-        """Refuse a `k` that would leave no label."""
-        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
-            raise PolicyError(f"TopK keeps a whole number of labels, at least 1; got k={self.k!r}")
-
-    def select(self, probabilities: FloatArray, /) -> BoolArray:
-        """Return the ``(n, k)`` mask of the labels kept."""
-        kept = np.zeros(probabilities.shape, dtype=np.bool_)
-        best_first = np.argsort(-probabilities, axis=1, kind="stable")
-        np.put_along_axis(kept, best_first[:, : self.k], values=True, axis=1)
-        return kept
 
 
 class CandidateLabels(tuple[str, ...]):
