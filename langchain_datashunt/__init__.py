@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     )
     from langchain_datashunt.evaluation import evaluate_policy
     from langchain_datashunt.fitting import fit_policy
-    from langchain_datashunt.policy.costs import CallCosts
+    from langchain_datashunt.metrics.shunt_metrics import ShuntMetrics
+    from langchain_datashunt.policy.costs import CallCosts, Prices
     from langchain_datashunt.policy.goals import EndToEnd, MaxDeferral, TargetRisk
     from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
     from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
@@ -85,6 +86,7 @@ __all__ = [
     "PolicyMismatchError",
     "Prediction",
     "PredictionSet",
+    "Prices",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
     "PromptTransferTemplate",
@@ -92,6 +94,7 @@ __all__ = [
     "RunnableDataShunt",
     "SentenceEncoder",
     "ShuntMetadata",
+    "ShuntMetrics",
     "ShuntPolicy",
     "SmallModel",
     "SmallModelError",
@@ -135,6 +138,7 @@ _HOME = {
     "PolicyMismatchError": "errors",
     "Prediction": "types",
     "PredictionSet": "candidates",
+    "Prices": "policy.costs",
     "PromptPruningOutputParser": "prompting.pruning_parser",
     "PromptPruningTemplate": "prompting.pruning_template",
     "PromptTransferTemplate": "transfer.transfer_template",
@@ -142,6 +146,7 @@ _HOME = {
     "RunnableDataShunt": "routing.router",
     "SentenceEncoder": "small_models",
     "ShuntMetadata": "types",
+    "ShuntMetrics": "metrics.shunt_metrics",
     "ShuntPolicy": "policy.shunt_policy",
     "SmallModel": "types",
     "SmallModelError": "errors",

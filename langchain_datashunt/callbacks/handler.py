@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from typing_extensions import override
 
+from langchain_datashunt.callbacks.finished_runs import FinishedRun, finished_runs
 from langchain_datashunt.callbacks.run_reading import Heard, all_runs, samples_of, tenant_of
 from langchain_datashunt.errors import HardSampleStoreError
 from langchain_datashunt.prompting.pruning_parser import INVALID_REPLY_EVENT
@@ -33,6 +35,13 @@ class SampleSink(Protocol):
         """Count a request."""
 
 
+class RunObserver(Protocol):
+    """Who is told of the runs of shunts, whoever answered; a `ShuntMetrics` is one."""
+
+    def observe(self, runs: Sequence[FinishedRun], /) -> None:
+        """Take the shunts' runs of a trace that has ended."""
+
+
 class HardSampleCallbackHandler(BaseTracer):
     """Keeps every hard sample of the chains that it is given to: calls, batches, streams, async code, graphs, agents.
 
@@ -46,6 +55,7 @@ class HardSampleCallbackHandler(BaseTracer):
     Args:
         store: Where the records go.
         tenant_key: The metadata (``config["metadata"]``) that names the tenant.
+        observer: Is told of every run too, once its record was kept or lost.
 
     Example:
         .. code-block:: python
@@ -56,11 +66,12 @@ class HardSampleCallbackHandler(BaseTracer):
 
     run_inline = True  # in the task that made the run: the record is kept when the answer is there
 
-    def __init__(self, store: SampleSink, *, tenant_key: str = "tenant") -> None:
+    def __init__(self, store: SampleSink, *, tenant_key: str = "tenant", observer: RunObserver | None = None) -> None:
         """Keep records in `store`."""
         super().__init__(_schema_format="original+chat")
         self.store = store
         self.tenant_key = tenant_key
+        self.observer = observer
         self._heard: dict[UUID, dict[UUID, Heard]] = {}
         self._invalid_replies: dict[UUID, dict[UUID, str]] = {}
         self._warned = float("-inf")
@@ -93,12 +104,23 @@ class HardSampleCallbackHandler(BaseTracer):
             self._keep(run, list(heard.values()), invalid_replies)
 
     def _keep(self, root: Run, heard: list[Heard], invalid_replies: dict[UUID, str]) -> None:
-        try:
+        samples: list[HardSample] = []
+        with self._harmless():
             if any(each.decision.route != "small" for each in heard):
-                self.store.append(samples_of(root, heard, invalid_replies, self.tenant_key))
+                samples = samples_of(root, heard, invalid_replies, self.tenant_key)
+                self.store.append(samples)
+        with self._harmless():  # a request was answered, though its record may be lost
             for each in heard:
                 tenant, policy_id = tenant_of(each.run, self.tenant_key), each.decision.policy_id or ""
                 self.store.count_request(tenant, policy_id, each.decision.route)
+        if self.observer is not None:
+            with self._harmless():
+                self.observer.observe(finished_runs(root, heard, samples, self.tenant_key))
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # noqa: BLE001  whatever it is, the chain has its answer
             self._warn(error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +73,27 @@ def tenant_of(run: Run, tenant_key: str) -> str:
     return str((run.extra.get("metadata") or {}).get(tenant_key, ""))
 
 
+def outer_shunt(run: Run, runs: Mapping[Any, Run], heard: Container[Any]) -> str | None:
+    """Return the id of the shunt's run around a run; None for an outermost one.
+
+    Args:
+        run: The run.
+        runs: All runs of the trace, by id.
+        heard: The ids of the shunts' runs.
+    """
+    parent = runs.get(run.parent_run_id)
+    while parent is not None:
+        if parent.id in heard:
+            return str(parent.id)
+        parent = runs.get(parent.parent_run_id)
+    return None
+
+
+def small_runs(run: Run) -> list[Run]:
+    """Return the small model's runs below a shunt's."""
+    return [child for child in run.child_runs if SMALL_TAG in (child.tags or ())]
+
+
 def _without_superseded(samples: Sequence[HardSample]) -> list[HardSample]:
     attempts: dict[str, list[HardSample]] = {}
     for sample in samples:
@@ -105,7 +126,7 @@ class _Reader:
     def sample(self, heard: Heard, tenant_key: str) -> HardSample:
         run, decision = heard.run, heard.decision
         prediction = decision.prediction
-        small = _small_runs(run)
+        small = small_runs(run)
         # all others: LangChain's retries in batches hang the model's runs below the shunt's, without its tag
         large = [child for child in run.child_runs if child not in small]
         teacher = teacher_of(large, self._inner_small())
@@ -147,7 +168,7 @@ class _Reader:
             metadata=_metadata(run, tenant_key),
             trace_id=str(run.trace_id),
             run_id=str(run.id),
-            parent_run_id=self._outer_shunt(run),
+            parent_run_id=outer_shunt(run, self.runs, self.heard),
             created_at=run.start_time.timestamp(),
         )
 
@@ -167,7 +188,7 @@ class _Reader:
     def _inner_small(self) -> dict[Any, str]:
         """Return the shunts' runs whose small model answered, to that model's name."""
         return {
-            id_: ", ".join(child.name for child in _small_runs(each.run))
+            id_: ", ".join(child.name for child in small_runs(each.run))
             for id_, each in self.heard.items()
             if each.decision.route in _SMALL_ROUTES and each.answered
         }
@@ -189,23 +210,11 @@ class _Reader:
                 return None
             run = parent
 
-    def _outer_shunt(self, run: Run) -> str | None:
-        parent = self.runs.get(run.parent_run_id)
-        while parent is not None:
-            if parent.id in self.heard:
-                return str(parent.id)
-            parent = self.runs.get(parent.parent_run_id)
-        return None
-
 
 def _probabilities(decision: Decision) -> tuple[float, ...] | None:
     if decision.prediction is None or decision.prediction.probabilities is None:
         return None
     return tuple(decision.prediction.probabilities.tolist())
-
-
-def _small_runs(run: Run) -> list[Run]:
-    return [child for child in run.child_runs if SMALL_TAG in (child.tags or ())]
 
 
 def _request(run: Run) -> Any:

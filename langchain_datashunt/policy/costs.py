@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from langchain_datashunt.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What calls are charged at: the user's own prices.
+
+    Attributes:
+        input: Of a million input tokens of the large model, 0 or more.
+        output: Of a million output tokens.
+        small: Of one small call.
+        currency: Of all three, as it is printed.
+
+    Example:
+        >>> round(Prices(input=0.15, output=0.60).of_tokens(1_000_000, 2_000_000), 6)
+        1.35
+    """
+
+    input: float
+    output: float
+    small: float = 0.0
+    currency: str = "USD"
+
+    def __post_init__(self) -> None:
+        """Refuse prices that are negative or no numbers."""
+        for name in ("input", "output", "small"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"Prices.{name} must be 0 or more, got {value!r}")
+
+    def of_tokens(self, input_tokens: ArrayLike, output_tokens: ArrayLike) -> Any:
+        """Return what tokens of the large model cost: a number, or ``(n,)`` costs for ``(n,)`` counts."""
+        return (np.asarray(input_tokens) * self.input + np.asarray(output_tokens) * self.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +96,7 @@ class CallCosts:
             raise ValueError(
                 f"each call needs both counts, got {len(input_tokens)} input and {len(output_tokens)} output counts"
             )
-        large = (np.asarray(input_tokens) * input_price + np.asarray(output_tokens) * output_price) / 1e6
+        large = Prices(input_price, output_price).of_tokens(input_tokens, output_tokens)
         return cls(small=small, large=tuple(large.tolist()), setup=setup)
 
     def large_of(self, n: int) -> FloatArray:

@@ -1,7 +1,8 @@
 """How callback handlers learn what a shunt decided.
 
 LangChain's callbacks show runs, their inputs and outputs; a `Decision` is none of these. So a shunt tells it to every
-handler of its run that has the method of `DecisionListener`.
+handler of its run that has the method of `DecisionListener`. The runs of all other tracers, LangSmith's for one, get
+tags and metadata that say what was decided, but neither input nor answer, so that they may stay where these are hidden.
 """
 
 from __future__ import annotations
@@ -9,7 +10,22 @@ from __future__ import annotations
 from typing import Any, Protocol
 from uuid import UUID
 
+from langchain_core.tracers.base import BaseTracer
+
 from langchain_datashunt.types import Decision
+
+ROUTE_TAG = "datashunt:route:"
+
+_NOTED = (
+    "route",
+    "reason",
+    "confidence",
+    "threshold",
+    "certified",
+    "policy_id",
+    "small_model_version",
+    "sampling_probability",
+)
 
 
 class DecisionListener(Protocol):
@@ -27,8 +43,27 @@ class DecisionListener(Protocol):
 
 
 def tell(run_manager: Any, decision: Decision, *, answered: bool) -> None:
-    """Tell a decision to the handlers of a shunt's run that listen."""
+    """Tell a decision to the handlers of a shunt's run that listen, and note it on the runs of other tracers."""
     for handler in run_manager.handlers:
         listener = getattr(handler, "on_datashunt_decision", None)
         if listener is not None:
             listener(decision, run_id=run_manager.run_id, answered=answered)
+        elif isinstance(handler, BaseTracer):
+            _note(handler.run_map.get(str(run_manager.run_id)), decision)
+
+
+def _note(run: Any, decision: Decision) -> None:
+    """Put the decision's tag and metadata on a run, in the place of those of an earlier decision."""
+    if run is None:
+        return
+    run.tags = [*(tag for tag in run.tags or () if not tag.startswith(ROUTE_TAG)), f"{ROUTE_TAG}{decision.route}"]
+    run.add_metadata(noted_metadata(decision))
+
+
+def noted_metadata(decision: Decision) -> dict[str, Any]:
+    """Return what tracers note of a decision: no input, no label, of an error its type only."""
+    record = decision.metadata()
+    noted = {f"datashunt_{name}": record[name] for name in _NOTED}  # type: ignore[literal-required]
+    if decision.error is not None:
+        noted["datashunt_error"] = decision.error.split(":", 1)[0]
+    return noted

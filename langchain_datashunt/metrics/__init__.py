@@ -1,0 +1,1 @@
+"""OpenTelemetry metrics and spans of the runs of shunts. Needs the extra ``otel``; the SDK is the user's choice."""
