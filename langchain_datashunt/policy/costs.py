@@ -23,7 +23,7 @@ class Prices:
         currency: Of all three, as it is printed.
 
     Example:
-        >>> round(Prices(input=0.15, output=0.60).of_tokens(1_000_000, 2_000_000), 6)
+        >>> round(float(Prices(input=0.15, output=0.60).of_tokens(1_000_000, 2_000_000)), 6)
         1.35
     """
 

@@ -14,7 +14,6 @@ from hard_samples import EASY, HARD, model, parser, shunt, small_model
 from langchain_core.tracers import LangChainTracer
 from langsmith import Client
 
-
 INGESTION = {
     "use_multipart_endpoint": False,
     "size_limit": 100,
