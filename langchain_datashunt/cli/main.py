@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "langchain_datashunt.demo.command",
     "evaluate": "langchain_datashunt.cli.policy_commands",
     "fit-policy": "langchain_datashunt.cli.policy_commands",
+    "serve": "langchain_datashunt.cli.serve_command",
 }
 """Name to the module with a function of that name, whose signature and docstring typer reads."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from langchain_datashunt.cli.imported import import_attribute
 from langchain_datashunt.errors import SmallModelError
 from langchain_datashunt.small_models import class_names, version_of
 from langchain_datashunt.types import FloatArray, SmallModel
@@ -28,14 +26,9 @@ def import_small_model(name: str) -> SmallModel:
     Raises:
         SmallModelError: There is no such module or attribute, or it is no small model.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise SmallModelError(f"a small model is named package.module:attribute, got {name!r}")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+        found = import_attribute(name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise SmallModelError(f"no small model {name!r}: {error}") from error
     model = found() if callable(found) and not hasattr(found, "predict_proba") else found
     if not hasattr(model, "predict_proba"):

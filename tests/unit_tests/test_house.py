@@ -22,7 +22,7 @@ FLOORS: dict[int, set[str]] = {
     1: {"bounds", "candidates", "policy"},
     2: {"evaluation", "fitting", "plots", "prompting", "pruning", "small_models", "store", "targets", "testing"},
     3: {"callbacks", "metrics", "routing", "transfer"},
-    4: {"cli", "demo", "pytest_plugin"},
+    4: {"cli", "demo", "pytest_plugin", "serve"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 
@@ -31,6 +31,7 @@ OWN_SUBJECT = {
     "cli": {"typer", "rich"},
     "demo": {"typer", "rich"},
     "pytest_plugin": {"pytest"},
+    "serve": {"fastapi", "pydantic_core", "starlette", "uvicorn"},
     "store": {"sqlalchemy"},
 }
 

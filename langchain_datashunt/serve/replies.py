@@ -1,0 +1,101 @@
+"""What goes out: any output as JSON, and what the shunts of a run decided."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from pydantic_core import to_jsonable_python
+from starlette.responses import Response
+from typing_extensions import override
+
+from langchain_datashunt.errors import InvalidInputError, OverloadedError
+from langchain_datashunt.routing.plain_json import plain
+from langchain_datashunt.types import Decision, ShuntMetadata
+
+logger = logging.getLogger(__name__)
+
+
+class DecisionCollector(BaseCallbackHandler):
+    """Keeps what the shunts of one run decide, outermost first."""
+
+    run_inline = True
+    ignore_chain = ignore_llm = ignore_chat_model = ignore_retriever = ignore_agent = True
+    ignore_retry = ignore_custom_event = True
+
+    def __init__(self) -> None:
+        self._decisions: dict[UUID, Decision] = {}
+
+    def on_datashunt_decision(self, decision: Decision, *, run_id: UUID, answered: bool) -> None:  # noqa: ARG002
+        """Take a decision; the last one about a run holds."""
+        self._decisions[run_id] = decision
+
+    def records(self) -> list[ShuntMetadata]:
+        """Return the decisions as plain JSON; without what a failing model said, which may hold secrets."""
+        return [public_record(decision) for decision in self._decisions.values()]
+
+
+def public_record(decision: Decision) -> ShuntMetadata:
+    """Return a decision's record with the type of an error in the place of its text."""
+    record = decision.metadata()
+    if "error" in record:
+        record["error"] = record["error"].partition(":")[0]
+    return record
+
+
+class JsonReply(Response):
+    """A response that any content goes into."""
+
+    media_type = "application/json"
+
+    @override
+    def render(self, content: Any) -> bytes:
+        return as_json(content).encode("ascii")
+
+
+def as_json(value: Any) -> str:
+    """Return any value as JSON in ASCII.
+
+    Messages give their type, text and tool calls; numpy values and sets become numbers and lists, bytes Base64,
+    decimals texts, numbers that are not finite ``"nan"`` and the like. What has no form in JSON is shown by its `repr`,
+    cut.
+    """
+    return json.dumps(plain(value, _other))
+
+
+def _other(value: Any) -> Any:
+    return to_jsonable_python(
+        value, bytes_mode="base64", inf_nan_mode="strings", fallback=lambda each: f"<{type(each).__name__}>"
+    )
+
+
+def shown(output: Any) -> Any:
+    """Return an output for a reply; a message keeps the tokens that it took."""
+    usage = getattr(output, "usage_metadata", None) if isinstance(output, BaseMessage) else None
+    return output if not usage else {**plain(output, _other), "usage_metadata": usage}
+
+
+def failure(error: BaseException) -> tuple[int, str]:
+    """Return the status and the words for an error of a run.
+
+    An error of a model behind the chain is named by its type only: its text may hold keys or inputs.
+    """
+    if isinstance(error, InvalidInputError):
+        return 422, str(error)
+    if isinstance(error, OverloadedError):
+        return 503, str(error)
+    logger.warning("The chain failed: %s", type(error).__name__)
+    return 502, f"the chain failed: {type(error).__name__}"
+
+
+def result(output: Any, collector: DecisionCollector) -> Mapping[str, Any]:
+    """Return what is told about one input: its output and decisions, or its error."""
+    if isinstance(output, BaseException):
+        status, why = failure(output)
+        return {"error": {"status": status, "detail": why}, "decisions": collector.records()}
+    return {"output": shown(output), "decisions": collector.records()}
