@@ -45,9 +45,11 @@ if TYPE_CHECKING:
         EmbeddingClassifier,
         FunctionClassifier,
         MicroBatched,
+        OnnxClassifier,
         RunnableClassifier,
         SentenceEncoder,
         TransformersClassifier,
+        export_onnx,
     )
     from langchain_datashunt.store import HardSampleStore
     from langchain_datashunt.store.error_monitor import ErrorMonitor
@@ -81,6 +83,7 @@ __all__ = [
     "MaxDeferral",
     "MicroBatched",
     "MissingExtraError",
+    "OnnxClassifier",
     "OverloadedError",
     "PolicyError",
     "PolicyMismatchError",
@@ -105,6 +108,7 @@ __all__ = [
     "TransformersClassifier",
     "UnboundDataShunt",
     "evaluate_policy",
+    "export_onnx",
     "fit_policy",
     "learn_pruning",
 ]
@@ -134,6 +138,7 @@ _HOME = {
     "MicroBatched": "small_models",
     "MissingExtraError": "errors",
     "OverloadedError": "errors",
+    "OnnxClassifier": "small_models",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
     "Prediction": "types",
@@ -157,6 +162,7 @@ _HOME = {
     "TransformersClassifier": "small_models",
     "UnboundDataShunt": "routing.composition",
     "evaluate_policy": "evaluation",
+    "export_onnx": "small_models",
     "fit_policy": "fitting",
     "learn_pruning": "pruning",
 }

@@ -1,8 +1,9 @@
 """Small models: whatever has `classes_` and a vectorised `predict_proba`.
 
-Any fitted scikit-learn classifier is one as it is. The adapters here make one of a transformer, of embeddings and a
-scikit-learn head, of a LangChain Runnable, or of a plain function; `MicroBatched` lets callers share passes. Each lives
-in its own module and is loaded at its first use, so that importing this package loads neither torch nor scikit-learn.
+Any fitted scikit-learn classifier is one as it is. The adapters here make one of a transformer (run by PyTorch or by
+ONNX Runtime), of embeddings and a scikit-learn head, of a LangChain Runnable, or of a plain function; `MicroBatched`
+lets callers share passes. Each lives in its own module and is loaded at its first use, so that importing this package
+loads neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from langchain_datashunt.small_models.function_classifier import FunctionClassifier
     from langchain_datashunt.small_models.linear_head import LinearHead
     from langchain_datashunt.small_models.micro_batched import MicroBatched
+    from langchain_datashunt.small_models.onnx_classifier import OnnxClassifier
+    from langchain_datashunt.small_models.onnx_export import export_onnx
     from langchain_datashunt.small_models.runnable_classifier import RunnableClassifier
     from langchain_datashunt.small_models.sentence_encoder import SentenceEncoder
     from langchain_datashunt.small_models.transformers_classifier import TransformersClassifier
@@ -27,10 +30,12 @@ __all__ = [
     "FunctionClassifier",
     "LinearHead",
     "MicroBatched",
+    "OnnxClassifier",
     "RunnableClassifier",
     "SentenceEncoder",
     "TransformersClassifier",
     "class_names",
+    "export_onnx",
     "label_name",
     "probability_rows",
     "version_of",
@@ -41,9 +46,11 @@ _HOME = {
     "FunctionClassifier": "function_classifier",
     "LinearHead": "linear_head",
     "MicroBatched": "micro_batched",
+    "OnnxClassifier": "onnx_classifier",
     "RunnableClassifier": "runnable_classifier",
     "SentenceEncoder": "sentence_encoder",
     "TransformersClassifier": "transformers_classifier",
+    "export_onnx": "onnx_export",
 }
 
 

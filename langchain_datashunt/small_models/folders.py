@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ PACKAGE_PREFIX = "package:"
 
 _SETTINGS_AND_TOKENIZER = ["*.json", "*.txt", "*.model"]
 _PREPROCESSING_SUFFIXES = frozenset({".json", ".txt", ".model"})
+
+TORCH_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+ONNX_WEIGHTS = ("model.onnx*",)
+"""Patterns of weight files; the second file of a large ONNX model is ``model.onnx.data`` or ``model.onnx_data``."""
 
 
 def model_folder(path_or_hub_id: str, revision: str | None) -> Path:
@@ -68,23 +73,23 @@ def _hub_folder(hub_id: str, revision: str | None) -> Path:
     return folder
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files that are loaded: safetensors where there are any.
+def weight_files(folder: Path, patterns: Sequence[str] = TORCH_WEIGHTS) -> list[Path]:
+    """Return the weight files that are loaded, those of the first pattern that finds any: safetensors before pickles.
 
     Raises:
         SmallModelError: There are none.
     """
-    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+    for pattern in patterns:
         files = sorted(folder.glob(pattern))
         if files:
             return files
-    raise SmallModelError(f"{folder} holds no weights (*.safetensors or pytorch_model*.bin)")
+    raise SmallModelError(f"{folder} holds no weights ({' or '.join(patterns)})")
 
 
-def deciding_files(folder: Path) -> list[Path]:
+def deciding_files(folder: Path, patterns: Sequence[str] = TORCH_WEIGHTS) -> list[Path]:
     """Return the files that decide a model's answers: weights, configuration, and what cuts text into tokens."""
     preprocessing = [path for path in folder.iterdir() if path.suffix in _PREPROCESSING_SUFFIXES and path.is_file()]
-    return [*weight_files(folder), *preprocessing]
+    return [*weight_files(folder, patterns), *preprocessing]
 
 
 def read_json(path: Path) -> dict[str, Any]:

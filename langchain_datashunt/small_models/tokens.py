@@ -147,36 +147,57 @@ def load_tokenizer(folder: Path, *, positions: int | None, max_length: int | Non
         ids: list[Tokens] = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         return ids
 
-    prefix, suffix = _special_tokens(tokenizer, folder)
-    limit = _limit(tokenizer.model_max_length, positions)
-    if max_length is not None and positions is not None and max_length > positions:
-        raise SmallModelError(
-            f"max_length={max_length} is more than the {positions} positions of the model in {folder}"
-        )
-    length = max_length or limit
-    if length <= len(prefix) + len(suffix):
-        raise SmallModelError(f"max_length={length} leaves no room beside {len(prefix) + len(suffix)} special tokens")
+    bare = tokenizer("a", add_special_tokens=False, truncation=False)["input_ids"]
+    whole = tokenizer("a", add_special_tokens=True, truncation=False)["input_ids"]
+    prefix, suffix = special_tokens(bare, whole, folder)
     return TextTokenizer(
         content_tokens=content_tokens,
         prefix=prefix,
         suffix=suffix,
         pad_id=int(tokenizer.pad_token_id),
         pad_left=tokenizer.padding_side == "left",
-        max_length=length,
+        max_length=room_for(
+            max_length, tokenizer.model_max_length, positions, special=len(prefix) + len(suffix), folder=folder
+        ),
         truncation=truncation,
     )
 
 
-def _limit(tokenizer_limit: int, positions: int | None) -> int:
-    # Tokenizers without a limit say 1e30.
+def room_for(
+    wanted: int | None, tokenizer_limit: int | None, positions: int | None, *, special: int, folder: Path
+) -> int:
+    """Return the most tokens that a text may have: `wanted`, else the smaller of the known limits, else 512.
+
+    Args:
+        wanted: What the user asked for.
+        tokenizer_limit: The tokenizer's own; those without a limit say 1e30.
+        positions: How many the model has.
+        special: Tokens around a text.
+        folder: The model's, for the error.
+
+    Raises:
+        SmallModelError: `wanted` does not fit the model, or leaves no room for a text.
+    """
+    if wanted is not None and positions is not None and wanted > positions:
+        raise SmallModelError(f"max_length={wanted} is more than the {positions} positions of the model in {folder}")
     known = [limit for limit in (tokenizer_limit, positions) if limit is not None and limit < 10**6]
-    return int(min(known, default=DEFAULT_MAX_LENGTH))
+    length = wanted or int(min(known, default=DEFAULT_MAX_LENGTH))
+    if length <= special:
+        raise SmallModelError(f"max_length={length} leaves no room beside {special} special tokens")
+    return length
 
 
-def _special_tokens(tokenizer: Any, folder: Path) -> tuple[Tokens, Tokens]:
-    """Find what the tokenizer puts around a text, by cutting one."""
-    bare = tokenizer("a", add_special_tokens=False, truncation=False)["input_ids"]
-    whole = tokenizer("a", add_special_tokens=True, truncation=False)["input_ids"]
+def special_tokens(bare: Tokens, whole: Tokens, folder: Path) -> tuple[Tokens, Tokens]:
+    """Return what a tokenizer puts before and behind a text.
+
+    Args:
+        bare: The tokens of ``"a"`` without special tokens.
+        whole: The same with them.
+        folder: The model's, for the error.
+
+    Raises:
+        SmallModelError: `bare` is empty, or not found in `whole`.
+    """
     for start in range(len(whole) - len(bare) + 1):
         if bare and whole[start : start + len(bare)] == bare:
             return whole[:start], whole[start + len(bare) :]

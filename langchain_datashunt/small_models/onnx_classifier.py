@@ -1,0 +1,104 @@
+"""A sequence classifier that ONNX Runtime runs: faster on CPUs than PyTorch, and without torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from langchain_datashunt.errors import MissingExtraError, SmallModelError
+from langchain_datashunt.small_models.fast_tokens import load_fast_tokenizer
+from langchain_datashunt.small_models.folder_classifier import FolderClassifier
+from langchain_datashunt.small_models.folder_text_model import LoadedModel
+from langchain_datashunt.small_models.folders import ONNX_WEIGHTS
+from langchain_datashunt.small_models.tokens import TokenBatch
+
+MODEL_FILE = "model.onnx"
+IDS, MASK, TOKEN_TYPES = "input_ids", "attention_mask", "token_type_ids"
+
+
+class OnnxClassifier(FolderClassifier):
+    """A sequence classifier in ONNX format, run on the CPU; needs the packages onnxruntime and tokenizers only.
+
+    The folder holds ``model.onnx`` (token ids and attention mask in, logits out), ``config.json``, ``tokenizer.json``
+    and ``tokenizer_config.json``; `export_onnx` makes one of a `TransformersClassifier`. Texts are sorted by length,
+    run in batches, and answered in the order they came; the softmax is taken in float64.
+
+    A quantised ``model.onnx`` works too. It is another model: its probabilities differ, so it has another `version` and
+    needs a policy that was fitted on it.
+
+    Example::
+
+        small = export_onnx(TransformersClassifier("models/reviews"), "models/reviews-onnx")
+        small = OnnxClassifier("models/reviews-onnx", threads=2)
+
+    Raises:
+        SmallModelError: At the first use: the folder holds no such classifier.
+        MissingExtraError: At the first use: onnxruntime or tokenizers is not installed.
+    """
+
+    weight_patterns: ClassVar[tuple[str, ...]] = ONNX_WEIGHTS
+
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of a forward pass; None is one a physical core. Where processes share a machine, give each fewer."""
+
+    def __init__(self, path_or_hub_id: str | Path, *, labels: Sequence[Any] | None = None, **settings: Any) -> None:
+        """Name a model and its settings (see the fields); nothing is loaded yet.
+
+        Raises:
+            SmallModelError: A setting is unknown or out of range, or two labels have one name.
+        """
+        super().__init__(path_or_hub_id, labels=labels, **settings)
+
+    def _load_now(self) -> LoadedModel:
+        try:
+            import onnxruntime  # noqa: PLC0415  an extra
+            import tokenizers  # noqa: F401, PLC0415  an extra
+        except ImportError as error:
+            raise MissingExtraError("OnnxClassifier", "onnx") from error
+        folder = self.folder()
+        tokenizer = load_fast_tokenizer(
+            folder,
+            positions=self._config().get("max_position_embeddings"),
+            max_length=self.max_length,
+            truncation=self.truncation,
+        )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads or 0  # 0 leaves it to the runtime
+        try:
+            session = onnxruntime.InferenceSession(
+                str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors share no narrower class
+            raise SmallModelError(f"no OnnxClassifier can be loaded from {folder}: {error}") from error
+        return LoadedModel(tokenizer, _Forward(session, folder))
+
+
+class _Forward:
+    """Runs a session on a padded batch; the session itself may be used by many threads."""
+
+    def __init__(self, session: Any, folder: Path) -> None:
+        self._session = session
+        self._inputs = {each.name for each in session.get_inputs()}
+        if not {IDS} <= self._inputs <= {IDS, MASK, TOKEN_TYPES}:
+            raise SmallModelError(
+                f"the model in {folder} must take {IDS!r}, and may take {MASK!r} and {TOKEN_TYPES!r}; it takes "
+                f"{sorted(self._inputs)}"
+            )
+
+    def __call__(self, batch: TokenBatch) -> NDArray[np.float64]:
+        feed = {IDS: batch.input_ids, MASK: batch.attention_mask, TOKEN_TYPES: np.zeros_like(batch.input_ids)}
+        logits = self._session.run(None, {name: value for name, value in feed.items() if name in self._inputs})[0]
+        return softmax(logits)
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the row-wise softmax, taken in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    rows: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return rows

@@ -1,0 +1,134 @@
+"""What ONNX Runtime saves beside PyTorch, on one classifier and the same texts, in one run.
+
+Run it on a machine that does nothing else. The classifier is all-MiniLM-L6-v2 with a sentiment head that is fitted
+here; the texts are the demo's review sentences. Both ways go through `predict_proba`, tokenizer included, with as many
+threads as there are cores, and take turns. A bar that is missed makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_datashunt.demo.texts import default_cache, load_snippets
+from langchain_datashunt.small_models import OnnxClassifier, TransformersClassifier, export_onnx
+from langchain_datashunt.small_models.folders import model_folder
+from langchain_datashunt.small_models.sentence_encoder import EMBEDDED_ENCODER
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+HEAD_ROWS, TIMED_ROWS, COMPARED_ROWS = 400, 256, 1500
+SINGLE_CALLS = 200
+ROUNDS = 7
+BATCH_SIZES = (8, 16, 32)
+
+THROUGHPUT_BAR, LATENCY_BAR, DIFFERENCE_BAR = 2.0, 0.5, 1e-4
+"""At least so many times the texts a second; at most so much of the latency; probabilities no further apart."""
+
+
+def save_classifier(folder: Path, texts: list[str], labels: list[str]) -> None:
+    """Save the embedded encoder as a sequence classifier, whose head is a logistic regression of its pooled outputs."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    source = model_folder(EMBEDDED_ENCODER, None)
+    names = sorted(set(labels))
+    network = AutoModelForSequenceClassification.from_pretrained(
+        source, num_labels=2, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)}
+    ).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    with torch.inference_mode():
+        encoded = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        pooled = network.bert(**encoded).pooler_output.double().numpy()
+    head = LogisticRegression(C=10.0, max_iter=2000).fit(pooled, labels)
+    network.classifier.weight.data = torch.from_numpy(np.vstack([-head.coef_, head.coef_]) / 2).float()
+    network.classifier.bias.data = torch.from_numpy(np.concatenate([-head.intercept_, head.intercept_]) / 2).float()
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return the wall time of one call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def in_turns(first: Callable[[], object], second: Callable[[], object]) -> NDArray[np.float64]:
+    """Return the ``(rounds, 2)`` seconds of two ways that take turns, after one call of each."""
+    first(), second()
+    times = np.empty((ROUNDS, 2))
+    for turn in range(ROUNDS):
+        for side in (0, 1) if turn % 2 else (1, 0):
+            times[turn, side] = seconds((first, second)[side])
+    return times
+
+
+def single_calls(small: TransformersClassifier | OnnxClassifier, texts: list[str]) -> Callable[[], None]:
+    """Return what asks for one text at a time."""
+
+    def run() -> None:
+        for text in texts:
+            small.predict_proba([text])
+
+    return run
+
+
+def main() -> int:
+    """Print the table; return 1 if a bar was missed."""
+    import torch
+
+    torch.set_num_threads(CORES)
+    snippets = load_snippets(default_cache())
+    rows = [snippets[i] for i in np.random.default_rng(0).permutation(len(snippets))]
+    fitted, compared = rows[:HEAD_ROWS], [row.text for row in rows[HEAD_ROWS : HEAD_ROWS + COMPARED_ROWS]]
+    timed = compared[:TIMED_ROWS]
+    missed = 0
+    with tempfile.TemporaryDirectory() as place:
+        torch_folder, onnx_folder = Path(place) / "torch", Path(place) / "onnx"
+        save_classifier(torch_folder, [row.text for row in fitted], [row.label for row in fitted])
+        export_seconds = seconds(lambda: export_onnx(TransformersClassifier(torch_folder), onnx_folder))
+        print(
+            f"{CORES} threads each; export and comparison {export_seconds:.1f} s; medians of {ROUNDS} rounds in turns"
+        )
+        print(f"{'what':<44}{'torch':>11}{'ONNX':>11}{'ratio':>8}{'bar':>8}")
+        for size in BATCH_SIZES:
+            by_torch = TransformersClassifier(torch_folder, batch_size=size)
+            by_onnx = OnnxClassifier(onnx_folder, batch_size=size, threads=CORES)
+            times = in_turns(lambda: by_torch.predict_proba(timed), lambda: by_onnx.predict_proba(timed))  # noqa: B023
+            rates = len(timed) / np.median(times, axis=0)
+            missed += rates[1] / rates[0] < THROUGHPUT_BAR
+            print(
+                f"{f'texts/s, {len(timed)} texts, batches of {size}':<44}{rates[0]:>11.0f}{rates[1]:>11.0f}"
+                f"{rates[1] / rates[0]:>7.2f}x{f'>= {THROUGHPUT_BAR:g}':>8}",
+                flush=True,
+            )
+        by_torch, by_onnx = TransformersClassifier(torch_folder), OnnxClassifier(onnx_folder, threads=CORES)
+        singles = timed[: SINGLE_CALLS // 4]
+        times = in_turns(single_calls(by_torch, singles), single_calls(by_onnx, singles)) / len(singles)
+        latency = np.median(times, axis=0)
+        missed += latency[1] / latency[0] > LATENCY_BAR
+        print(
+            f"{f'ms a call of one text, {len(singles)} texts':<44}{latency[0] * 1e3:>11.2f}{latency[1] * 1e3:>11.2f}"
+            f"{latency[1] / latency[0]:>7.2f}x{f'<= {LATENCY_BAR:g}':>8}"
+        )
+        theirs, ours = by_torch.predict_proba(compared), by_onnx.predict_proba(compared)
+        agreeing = (theirs.argmax(axis=1) == ours.argmax(axis=1)).mean()
+        difference = np.abs(theirs - ours).max()
+        missed += agreeing < 1 or difference >= DIFFERENCE_BAR
+        print(
+            f"{len(compared)} texts: labels agree on {agreeing:.2%}; largest difference of a probability "
+            f"{difference:.1e} (bar {DIFFERENCE_BAR:g}); probabilities from {ours.min():.4f} to {ours.max():.4f}"
+        )
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
