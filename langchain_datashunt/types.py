@@ -165,6 +165,9 @@ class HardSample:
         raw: The teacher's reply as it came.
         parsed: What the chain's parser made of it; None without a parser.
         label: The class that the reply names; None where it names none, or where a fallback gave the answer.
+        teacher_probabilities: ``(k,)`` how likely the teacher found each class, in the order of `classes`, 0 for those
+            that were no candidates; read off the first token's log-probabilities by a `PromptPruningOutputParser`, and
+            calibrated where it has a `LabelPrior`. They sum to 1, less what an escape option got. None where unknown.
         logprobs: The reply's log-probabilities, as the provider gives them.
         complete: Whether it ended well: no error up to the root run, no stream closed early.
         problem: Why it is not complete, or its label not for training.
@@ -211,6 +214,7 @@ class HardSample:
     raw: str | None = None
     parsed: Any = None
     label: str | None = None
+    teacher_probabilities: tuple[float, ...] | None = None
     logprobs: Any = None
     complete: bool = False
     problem: str | None = None

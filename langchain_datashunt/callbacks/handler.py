@@ -14,9 +14,10 @@ from langchain_core.tracers.schemas import Run
 from typing_extensions import override
 
 from langchain_datashunt.callbacks.finished_runs import FinishedRun, finished_runs
+from langchain_datashunt.callbacks.outcomes import ParserReports
 from langchain_datashunt.callbacks.run_reading import Heard, all_runs, samples_of, tenant_of
 from langchain_datashunt.errors import HardSampleStoreError
-from langchain_datashunt.prompting.pruning_parser import INVALID_REPLY_EVENT
+from langchain_datashunt.prompting.pruning_parser import INVALID_REPLY_EVENT, LABEL_DISTRIBUTION_EVENT
 from langchain_datashunt.types import Decision, HardSample
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class HardSampleCallbackHandler(BaseTracer):
         self.tenant_key = tenant_key
         self.observer = observer
         self._heard: dict[UUID, dict[UUID, Heard]] = {}
-        self._invalid_replies: dict[UUID, dict[UUID, str]] = {}
+        self._reports: dict[UUID, ParserReports] = {}
         self._warned = float("-inf")
 
     def on_datashunt_decision(self, decision: Decision, *, run_id: UUID, answered: bool) -> None:
@@ -84,10 +85,15 @@ class HardSampleCallbackHandler(BaseTracer):
 
     @override
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Take which replies a parser could not read, and replaced."""
+        """Take which replies a parser could not read, and how likely the large model found each label."""
         run = self.run_map.get(str(run_id))
-        if name == INVALID_REPLY_EVENT and run is not None and run.trace_id is not None:
-            self._invalid_replies.setdefault(run.trace_id, {})[run_id] = str(data.get("problem"))
+        if name not in (INVALID_REPLY_EVENT, LABEL_DISTRIBUTION_EVENT) or run is None or run.trace_id is None:
+            return
+        reports = self._reports.setdefault(run.trace_id, ParserReports())
+        if name == INVALID_REPLY_EVENT:
+            reports.invalid_replies[run_id] = str(data.get("problem"))
+        else:
+            reports.distributions[run_id] = data["probabilities"]
 
     @override
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> Run:
@@ -97,17 +103,17 @@ class HardSampleCallbackHandler(BaseTracer):
     @override
     def _persist_run(self, run: Run) -> None:
         heard = self._heard.pop(run.id, {})
-        invalid_replies = self._invalid_replies.pop(run.id, {})
+        reports = self._reports.pop(run.id, ParserReports())
         for each in all_runs(run):
             self.order_map.pop(each.id, None)
         if heard:
-            self._keep(run, list(heard.values()), invalid_replies)
+            self._keep(run, list(heard.values()), reports)
 
-    def _keep(self, root: Run, heard: list[Heard], invalid_replies: dict[UUID, str]) -> None:
+    def _keep(self, root: Run, heard: list[Heard], reports: ParserReports) -> None:
         samples: list[HardSample] = []
         with self._harmless():
             if any(each.decision.route != "small" for each in heard):
-                samples = samples_of(root, heard, invalid_replies, self.tenant_key)
+                samples = samples_of(root, heard, reports, self.tenant_key)
                 self.store.append(samples)
         with self._harmless():  # a request was answered, though its record may be lost
             for each in heard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -28,12 +28,27 @@ class Outcome:
         label: The class that it names; None where it names none, or is no answer of the large model.
         problem: Why there is no label.
         failed: Whether a parser behind the shunt failed.
+        probabilities: How likely the large model found each class, by its parser; None where it did not say.
     """
 
     parsed: Any = None
     label: str | None = None
     problem: str | None = None
     failed: bool = False
+    probabilities: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParserReports:
+    """What the parsers of a trace told of their runs, by run id.
+
+    Attributes:
+        invalid_replies: Why a fallback was given in the place of the reply.
+        distributions: How likely the large model found each label.
+    """
+
+    invalid_replies: dict[Any, str] = field(default_factory=dict)
+    distributions: dict[Any, Mapping[str, float]] = field(default_factory=dict)
 
 
 def outcome_of(
@@ -42,7 +57,7 @@ def outcome_of(
     *,
     classes: tuple[str, ...],
     candidates: Sequence[str] | None,
-    invalid_replies: Mapping[Any, str],
+    reports: ParserReports,
 ) -> Outcome:
     """Return what became of a reply.
 
@@ -51,21 +66,28 @@ def outcome_of(
         raw: The reply; read here where no parser did.
         classes: All labels; empty where unknown.
         candidates: The labels that were left; None where all were.
-        invalid_replies: Parser runs that gave a fallback in the place of the reply, to why.
+        reports: What the parsers told.
     """
     for parser in parsers:
         if not ended_well(parser):
             return Outcome(problem=parser.error or f"{parser.name} did not come to its end", failed=True)
     parsed = plain(output_of(parsers[-1])) if parsers else None
     for parser in parsers:
-        if parser.id in invalid_replies:
-            return Outcome(parsed, problem=f"the reply cannot be read: {invalid_replies[parser.id]}")
+        if parser.id in reports.invalid_replies:
+            return Outcome(parsed, problem=f"the reply cannot be read: {reports.invalid_replies[parser.id]}")
     label = class_named_by(parsed if parsers else raw, classes)
     if label is None:
         return Outcome(parsed, problem="the reply names none of the classes")
     if candidates is not None and label not in candidates:
         return Outcome(parsed, problem="the reply names a class that was not among the candidates")
-    return Outcome(parsed, label)
+    told = [reports.distributions[parser.id] for parser in parsers if parser.id in reports.distributions]
+    return Outcome(parsed, label, probabilities=_row(told[-1], classes) if told else None)
+
+
+def _row(probabilities: Mapping[str, float], classes: tuple[str, ...]) -> tuple[float, ...] | None:
+    """Return one probability a class, 0 for those that were no candidates; None where these are other classes."""
+    row = tuple(float(probabilities.get(label, 0.0)) for label in classes)
+    return row if any(row) else None
 
 
 def parsers_of(run: Run, large_runs: Sequence[Run], runs: Mapping[Any, Run]) -> list[Run]:

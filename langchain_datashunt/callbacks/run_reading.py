@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.tracers.schemas import Run
 
-from langchain_datashunt.callbacks.outcomes import Outcome, outcome_of, parsers_of
+from langchain_datashunt.callbacks.outcomes import Outcome, ParserReports, outcome_of, parsers_of
 from langchain_datashunt.callbacks.teachers import SMALL_TAG, duration_ms, teacher_of
 from langchain_datashunt.routing.plain_json import plain, refuse
 from langchain_datashunt.types import Decision, HardSample
@@ -42,9 +42,7 @@ class Heard:
     answered: bool
 
 
-def samples_of(
-    root: Run, heard: Sequence[Heard], invalid_replies: Mapping[Any, str], tenant_key: str
-) -> list[HardSample]:
+def samples_of(root: Run, heard: Sequence[Heard], reports: ParserReports, tenant_key: str) -> list[HardSample]:
     """Return the hard samples of a trace, outer shunts before inner ones.
 
     Attempts that failed before another one of the same input came to its end are not samples of their own: their
@@ -53,10 +51,10 @@ def samples_of(
     Args:
         root: The root run.
         heard: What shunts told, in this order.
-        invalid_replies: Parser runs that gave a fallback in the place of the reply, to why.
+        reports: What parsers told of their runs.
         tenant_key: The metadata that names the tenant.
     """
-    reader = _Reader({run.id: run for run in all_runs(root)}, {each.run.id: each for each in heard}, invalid_replies)
+    reader = _Reader({run.id: run for run in all_runs(root)}, {each.run.id: each for each in heard}, reports)
     hard = [each for each in heard if each.decision.route != "small"]
     return _without_superseded([reader.sample(each, tenant_key) for each in hard])
 
@@ -121,7 +119,7 @@ def _with_attempts(sample: HardSample, failed: Sequence[HardSample]) -> HardSamp
 class _Reader:
     runs: Mapping[Any, Run]
     heard: Mapping[Any, Heard]
-    invalid_replies: Mapping[Any, str]
+    reports: ParserReports
 
     def sample(self, heard: Heard, tenant_key: str) -> HardSample:
         run, decision = heard.run, heard.decision
@@ -155,6 +153,7 @@ class _Reader:
             raw=teacher.raw,
             parsed=outcome.parsed,
             label=None if answered_small or not readable else outcome.label,
+            teacher_probabilities=None if answered_small or not readable else outcome.probabilities,
             logprobs=teacher.logprobs,
             complete=problem is None,
             problem=problem or (outcome.problem if readable else "the input has no form in JSON"),
@@ -182,7 +181,7 @@ class _Reader:
             raw,
             classes=() if prediction is None else prediction.classes,
             candidates=heard.decision.candidates,
-            invalid_replies=self.invalid_replies,
+            reports=self.reports,
         )
 
     def _inner_small(self) -> dict[Any, str]:

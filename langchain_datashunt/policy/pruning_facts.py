@@ -85,7 +85,7 @@ class PruningFacts:
         mastered: The classes that are dropped; None where none are.
         hints: The measured verdict on what the prompt should tell; None where nobody measured. A
             `PromptPruningTemplate` behind the shunt follows it, unless it was given ``hints=`` of its own. With "soft"
-            and "none" the learned candidates rest: no label is removed.
+            and "none" no label is removed, unless a prompt of its own tells the candidates.
         logprobs: The calibration of the large model's log-probabilities; None where none was learned.
     """
 
@@ -100,8 +100,8 @@ class PruningFacts:
             raise PolicyError(f"hints is one of {list(get_args(Hints))} or None; got {self.hints!r}")
 
     def candidate_rule(self, classes: tuple[str, ...]) -> LearnedCandidates | None:
-        """Return the learned rule; None where none was learned, or where the verdict is to tell no candidates."""
-        if self.hints in ("soft", "none") or (self.prediction_set is None and self.mastered is None):
+        """Return the learned rule; None where none was learned."""
+        if self.prediction_set is None and self.mastered is None:
             return None
         dropped = () if self.mastered is None else tuple(map(classes.index, self.mastered.dropped))
         return LearnedCandidates(0.0 if self.prediction_set is None else self.prediction_set.min_probability, dropped)

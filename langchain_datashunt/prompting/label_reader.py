@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_datashunt.errors import InvalidInputError, PolicyMismatchError
 from langchain_datashunt.prompting.label_logprobs import LabelPrior, distribution, goes_on, label_logprobs
 from langchain_datashunt.prompting.labels import LabelSpace
-from langchain_datashunt.prompting.replies import Reading, read_label
+from langchain_datashunt.prompting.replies import Reading, read_label, read_tool_calls
 
 UseLogprobs = Literal["auto"] | bool
 
@@ -33,8 +34,7 @@ class LabelReader:
         options = self.possible(candidates)
         if self.use_logprobs is True:
             return self._likeliest(reply, options) or Reading(None, _NO_LOGPROBS)
-        cut_off = isinstance(reply, BaseMessage) and reply.response_metadata.get("finish_reason") in _CUT_OFF
-        reading = read_label(text_of(reply), self.space, truncated=cut_off)
+        reading = self._stated(reply)
         if reading.label is None:
             return reading
         if self.use_logprobs == "auto":
@@ -42,6 +42,15 @@ class LabelReader:
         if reading.label in options:
             return reading
         return Reading(None, f"it names {reading.label!r}, which is not among the candidates {', '.join(options)}")
+
+    def _stated(self, reply: str | BaseMessage) -> Reading:
+        """Return what the reply says in words, or in tool calls where it has no words."""
+        text = text_of(reply)
+        calls = getattr(reply, "tool_calls", None)
+        if calls and not text.strip():
+            return read_tool_calls([call["args"] for call in calls], self.space)
+        cut_off = isinstance(reply, BaseMessage) and reply.response_metadata.get("finish_reason") in _CUT_OFF
+        return read_label(text, self.space, truncated=cut_off)
 
     def distribution(self, reply: BaseMessage, candidates: tuple[str, ...] | None = None) -> dict[str, float]:
         """Return how likely the model found each option that is possible, by the first tokens of its answer.
@@ -101,7 +110,16 @@ class LabelReader:
         if found is None or (begins_with is not None and not goes_on(found.reply, begins_with)):
             return None
         probabilities = distribution(found.values, self.label_prior)
-        return Reading(max(probabilities, key=probabilities.__getitem__))
+        return Reading(max(probabilities, key=probabilities.__getitem__), probabilities=probabilities)
+
+
+def raw_of(reply: Any) -> str:
+    """Return a reply as it came: its text, or its tool calls as JSON where it has none."""
+    text = text_of(reply)
+    calls = getattr(reply, "tool_calls", None)
+    if text.strip() or not calls:
+        return text
+    return json.dumps([{"name": call["name"], "args": call["args"]} for call in calls], default=repr)
 
 
 def text_of(reply: Any) -> str:

@@ -20,7 +20,7 @@ from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.prompting.chunks import as_chunk
 from langchain_datashunt.prompting.decided import NOTHING_DECIDED, Decided, decided
 from langchain_datashunt.prompting.label_logprobs import LabelPrior, check_first_tokens
-from langchain_datashunt.prompting.label_reader import LabelReader, UseLogprobs, text_of
+from langchain_datashunt.prompting.label_reader import LabelReader, UseLogprobs, raw_of, text_of
 from langchain_datashunt.prompting.labels import AnswerStyle, Labels, LabelSpace
 from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
 from langchain_datashunt.prompting.replies import Reading
@@ -36,6 +36,14 @@ LLM.
 """
 
 
+LABEL_DISTRIBUTION_EVENT = "datashunt_label_distribution"
+"""The custom event that records how likely the large model found each label, where log-probabilities decided.
+
+Its data are plain JSON: ``probabilities`` (label, or escape option, to probability; they sum to 1). Its run id is that
+of the parser's run; `HardSample.teacher_probabilities` is made of it.
+"""
+
+
 class PromptPruningOutputParser(BaseOutputParser[str]):
     """Reads the one label that a chat model's reply names; a reply that could mean two things is invalid.
 
@@ -44,7 +52,8 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
     on the message (``response_metadata["datashunt"]``, of nested shunts the innermost), else the decision that travels
     in the config; with neither, all labels are possible.
 
-    While streaming, the label comes once, when the reply is complete.
+    While streaming, the label comes once, when the reply is complete. Where log-probabilities decide, callbacks hear
+    of the whole distribution over the candidates (`LABEL_DISTRIBUTION_EVENT`), and the hard-sample log keeps it.
 
     Args:
         labels: The labels, or label -> description, as in the prompt.
@@ -248,16 +257,16 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
         known = decided(reply, config)
         reading = self._read(reply, known)
         answer = self._settled(reply, reading, known)
-        if reading.label is None:
-            dispatch_custom_event(INVALID_REPLY_EVENT, self._event(reply, reading, answer), config=config)
+        if (event := self._event(reply, reading, answer)) is not None:
+            dispatch_custom_event(*event, config=config)
         return answer
 
     async def _aanswer(self, reply: str | BaseMessage, config: RunnableConfig) -> str:
         known = decided(reply, config)
         reading = self._read(reply, known)
         answer = self._settled(reply, reading, known)
-        if reading.label is None:
-            await adispatch_custom_event(INVALID_REPLY_EVENT, self._event(reply, reading, answer), config=config)
+        if (event := self._event(reply, reading, answer)) is not None:
+            await adispatch_custom_event(*event, config=config)
         return answer
 
     def _transform(self, chunks: Iterator[str | BaseMessage], config: RunnableConfig) -> Iterator[str]:
@@ -289,13 +298,19 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
         raise OutputParserException(
             f"the reply cannot be read as one label: {reading.problem}{why}",
             observation=self._reader.instruction(known.candidates),
-            llm_output=text_of(reply),
+            llm_output=raw_of(reply),
             send_to_llm=True,
         )
 
-    def _event(self, reply: str | BaseMessage, reading: Reading, answer: str | None) -> builtins.dict[str, Any]:
-        return {
-            "reply": text_of(reply),
+    def _event(
+        self, reply: str | BaseMessage, reading: Reading, answer: str | None
+    ) -> tuple[str, builtins.dict[str, Any]] | None:
+        """Return the name and the data of what callbacks are told of a reading; None where that is nothing."""
+        if reading.label is not None:
+            told = reading.probabilities
+            return None if told is None else (LABEL_DISTRIBUTION_EVENT, {"probabilities": {**told}})
+        return INVALID_REPLY_EVENT, {
+            "reply": raw_of(reply),
             "problem": reading.problem,
             "on_invalid": self.on_invalid,
             "answer": answer,

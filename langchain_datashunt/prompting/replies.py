@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,12 @@ class Reading:
     Attributes:
         label: The option named; None where the reply is refused.
         problem: Why it is refused, for people; None where it is not.
+        probabilities: How likely the model found each option, where log-probabilities decided; None elsewhere.
     """
 
     label: str | None
     problem: str | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 def read_label(reply: str, space: LabelSpace, *, truncated: bool = False) -> Reading:
@@ -90,6 +92,22 @@ def read_label(reply: str, space: LabelSpace, *, truncated: bool = False) -> Rea
         return Reading(None, f"it is {len(text)} characters long, which is no answer in one label")
     reading = _alone(text, space) or _read(_EMPHASIS.sub(" ", text), space)
     return _unless_cut(reading, text, space) if truncated else reading
+
+
+def read_tool_calls(arguments: Sequence[Mapping[str, Any]], space: LabelSpace) -> Reading:
+    """Read the one option of `space` that tool calls name: under a key like ``label``, or as any whole value.
+
+    Args:
+        arguments: Of each call.
+        space: The label space.
+    """
+    stated = []
+    for each in arguments:
+        if any(key in _JSON_KEYS for key in each):
+            stated.append(_json_value(list(each.items()), space))
+        else:
+            stated += [read for value in each.values() if (read := _alone(_as_name(value), space)) is not None]
+    return _agreed(stated) or Reading(None, "its tool calls name no label")
 
 
 def _read(text: str, space: LabelSpace) -> Reading:
@@ -157,8 +175,12 @@ def _json_value(pairs: list[tuple[str, Any]], space: LabelSpace) -> Reading:
     if len(values) != 1:
         return Reading(None, f'its JSON has {len(values)} keys like "label"; one is expected')
     value = values[0][0] if isinstance(values[0], list) and len(values[0]) == 1 else values[0]
-    name = value if isinstance(value, str) else json.dumps(value)
+    name = _as_name(value)
     return _alone(name, space) or Reading(None, f"its JSON names {name!r}, which is no label")
+
+
+def _as_name(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=repr)
 
 
 def _marked_reading(text: str, space: LabelSpace) -> Reading | None:

@@ -11,7 +11,7 @@ from langchain_datashunt.candidates import CandidateRule, DropMastered, Predicti
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
-from langchain_datashunt.routing.deciding import Decider, Pruning, Rule
+from langchain_datashunt.routing.deciding import NO_PRUNING, Decider, Pruning, Rule
 from langchain_datashunt.routing.engine import Routing
 from langchain_datashunt.routing.hard_branch import large_inputs
 from langchain_datashunt.routing.outputs import Answerer
@@ -79,19 +79,22 @@ def check_choices(options: Mapping[str, Any]) -> None:
 def build_routing(shunt: RunnableDataShunt) -> Routing:
     """Return the engine of a bound shunt."""
     rule, version = rule_for(shunt.small, shunt.policy, shunt.threshold)
-    prompt = PromptPruningTemplate(labels=list(rule.classes)) if shunt.prompt is None else shunt.prompt
+    verdict = None if rule.pruning is None else rule.pruning.hints
+    inputs = large_inputs(
+        shunt.large,
+        classes=rule.classes,
+        prompt=PromptPruningTemplate(labels=list(rule.classes)) if shunt.prompt is None else shunt.prompt,
+        input_key=shunt.input_key,
+        hint_position=shunt.hint_position,
+        verdict=verdict,
+    )
+    rests = verdict in ("soft", "none") and not inputs.tells_candidates
+    pruning = NO_PRUNING if rests else Pruning.of(shunt.candidates, rule)
     return Routing(
-        decider=Decider(shunt.small, rule, shunt.on_small_error, Pruning.of(shunt.candidates, rule), version),
+        decider=Decider(shunt.small, rule, shunt.on_small_error, pruning, version),
         selector=shunt.input,
         large=shunt.large,
-        large_inputs=large_inputs(
-            shunt.large,
-            classes=rule.classes,
-            prompt=prompt,
-            input_key=shunt.input_key,
-            hint_position=shunt.hint_position,
-            verdict=None if rule.pruning is None else rule.pruning.hints,
-        ),
+        large_inputs=inputs,
         answerer=Answerer.for_branch(shunt.large, shunt.answer),
         on_large_error=shunt.on_large_error,
         audit_rate=shunt.audit_rate,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import BaseMessage, SystemMessage, convert_to_messages
@@ -30,6 +30,10 @@ HINTS = ("candidates", "prior", "prediction", HINT_VERDICT)
 
 class LargeInputs(Protocol):
     """Prepares inputs for the large branch."""
+
+    @property
+    def tells_candidates(self) -> bool:
+        """Whether the prompt tells the candidates whatever the policy's verdict on hints says."""
 
     @property
     def input_type(self) -> Any:
@@ -150,6 +154,11 @@ class Offer:
     hints: tuple[str, ...]
     verdict: Hints | None
 
+    @property
+    def tells_candidates(self) -> bool:
+        """Whether the template tells the candidates whatever the verdict says."""
+        return "candidates" in self.hints and HINT_VERDICT not in self.hints
+
     def values(self, decision: Decision) -> dict[str, Any]:
         """Return the values of the declared hint variables for one input."""
         offered = hint_values(decision, self.classes, self.verdict)
@@ -163,6 +172,11 @@ class TemplateInputs:
     offer: Offer
     input_variable: str
     required: tuple[str, ...]
+
+    @property
+    def tells_candidates(self) -> bool:
+        """See `Offer`."""
+        return self.offer.tells_candidates
 
     @property
     def input_type(self) -> Any:
@@ -212,6 +226,11 @@ class ChatModelInputs:
     hint_position: Literal["system"] | None
 
     @property
+    def tells_candidates(self) -> bool:
+        """See `Offer`."""
+        return self.offer.tells_candidates
+
+    @property
     def input_type(self) -> Any:
         """What chat models take."""
         return LanguageModelInput
@@ -243,6 +262,7 @@ class UnchangedInputs:
     """Feeds any other branch: the caller's input, unchanged."""
 
     large: Runnable[Any, Any]
+    tells_candidates: ClassVar[bool] = False
 
     @property
     def input_type(self) -> Any:

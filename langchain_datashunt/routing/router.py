@@ -59,7 +59,9 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         answer: Makes the small model's output from its `Prediction`, for large branches that return neither a message
             nor a text.
         candidates: Which labels are left for the large model, for example ``TopK(5)``. None takes what the policy has
-            learned (`learn_pruning`), for the inputs that its own threshold defers; without that, all are left.
+            learned (`learn_pruning`), for the inputs that its own threshold defers; without that, all are left. Where
+            the policy's verdict on hints is ``"soft"`` or ``"none"``, no label is removed, unless the large branch's
+            own prompt tells the candidates (``{candidates}``, ``hints="hard"``).
         prompt: The template between a text and a bare chat model; by default a `PromptPruningTemplate` of the labels.
         hint_position: ``"system"`` adds one system message with the hints to conversations for a bare chat model.
         on_small_error: ``"large"`` sends inputs on which the small model fails to the large branch (after trying a

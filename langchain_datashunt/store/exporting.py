@@ -14,7 +14,13 @@ from langchain_datashunt.types import HardSample
 ExportFormat = Literal["jsonl", "parquet"]
 
 _ROWS_AT_ONCE = 1000
-_LISTS = {"classes": "string", "probabilities": "float64", "candidates": "string", "tags": "string"}
+_LISTS = {
+    "classes": "string",
+    "probabilities": "float64",
+    "candidates": "string",
+    "teacher_probabilities": "float64",
+    "tags": "string",
+}
 _NUMBERS = {
     "confidence": "float64",
     "threshold": "float64",

@@ -37,7 +37,7 @@ _COLUMNS = (
 _IN_PAYLOAD = tuple(f.name for f in fields(HardSample) if f.name not in {*_COLUMNS, "prompt", "answers"})
 _DEFAULTS = {f.name: f.default for f in fields(HardSample) if f.default is not MISSING}
 """Fields that hold these are left out; a default of `HardSample` can never be changed."""
-_TUPLES = ("classes", "probabilities", "candidates", "tags")
+_TUPLES = ("classes", "probabilities", "candidates", "teacher_probabilities", "tags")
 
 
 class SampleEntry(TypedDict):

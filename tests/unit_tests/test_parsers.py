@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 from collections.abc import Sequence
 from typing import Any
@@ -288,6 +289,42 @@ class TestLogprobs:
             AIMessageChunk("", response_metadata={"finish_reason": "stop"}),
         ]
         assert list(parser.transform(iter(chunks))) == ["bad"]
+
+
+def calling(*arguments: dict[str, Any], text: str = "") -> AIMessage:
+    return AIMessage(
+        text, tool_calls=[{"name": "classify", "args": each, "id": str(i)} for i, each in enumerate(arguments)]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"label": "Good"}, {"sentiment": "good"}, {"why": "a long text, not bad", "verdict": "good", "n": 3}]
+)
+def test_a_tool_call_is_read(arguments: dict[str, Any]) -> None:
+    parser = PromptPruningOutputParser(LABELS)
+    assert parser.invoke(calling(arguments)) == "good"
+    assert list(parser.transform(iter([AIMessageChunk(**calling(arguments).model_dump(exclude={"type"}))]))) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "problem"),
+    [
+        (({"sentiment": "splendid"},), "name no label"),
+        (({},), "name no label"),
+        (({"label": "splendid"},), "which is no label"),
+        (({"sentiment": "good", "not": "bad"},), "more than one label"),
+        (({"label": "good"}, {"label": "bad"}), "more than one label"),
+    ],
+)
+def test_tool_calls_that_name_no_label_or_two_are_invalid(calls: tuple[dict[str, Any], ...], problem: str) -> None:
+    with pytest.raises(OutputParserException, match=problem) as raised:
+        PromptPruningOutputParser(LABELS).invoke(calling(*calls))
+    assert raised.value.llm_output == json.dumps([{"name": "classify", "args": each} for each in calls])
+
+
+def test_a_tool_call_must_name_a_candidate() -> None:
+    with pytest.raises(OutputParserException, match="not among the candidates"):
+        PromptPruningOutputParser(LABELS).invoke(calling({"label": "bad"}), travelling(decision(("good", "fine"))))
 
 
 def test_a_reply_cut_off_inside_a_longer_label_is_invalid() -> None:

@@ -22,7 +22,7 @@ def test_the_handler_keeps_nothing_of_finished_traces(
     assert handler.run_map == {}
     assert handler.order_map == {}
     assert handler._heard == {}
-    assert handler._invalid_replies == {}
+    assert handler._reports == {}
 
 
 def test_tokens_of_a_stream_are_not_collected(

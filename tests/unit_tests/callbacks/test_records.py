@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hard_samples import EASY, HARD, LABELS, Config, model, only, parser, shunt
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
+from langchain_datashunt.candidates import TopK
+from langchain_datashunt.prompting.label_logprobs import LabelPrior
+from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel, ScriptedSmallModel
 
@@ -66,6 +71,33 @@ def test_log_probabilities_are_kept(store: HardSampleStore, config: Config, smal
     reply = AIMessage("negative", response_metadata={"logprobs": logprobs})
     (shunt(small, model(lambda _: reply)) | parser()).invoke(HARD, config)
     assert only(store).logprobs == logprobs
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_the_teachers_distribution_over_the_candidates_is_kept(
+    store: HardSampleStore, config: Config, *, asynchronous: bool
+) -> None:
+    top = [{"token": token, "logprob": value} for token, value in (("neutral", -0.1), ("negative", -2.0))]
+    content = [{"token": "neutral", "logprob": -0.1, "top_logprobs": top}]
+    reply = AIMessage("neutral", response_metadata={"logprobs": {"content": content}})
+    classes = ["negative", "neutral", "positive"]
+    small = ScriptedSmallModel(classes, {}, default=[0.4, 0.35, 0.25])
+    reader = PromptPruningOutputParser(
+        classes, label_prior=LabelPrior({"negative": -2, "neutral": 0, "positive": 0}, 9)
+    )
+    chain = shunt(small, model(lambda _: reply), candidates=TopK(2)) | reader
+    label = await chain.ainvoke(HARD, config) if asynchronous else chain.invoke(HARD, config)
+    sample = only(store)
+    assert (sample.candidates, sample.classes) == (("negative", "neutral"), tuple(classes))
+    assert sample.label == label == "negative"  # 0 against -0.1, less the preference
+    assert sample.teacher_probabilities == pytest.approx((1 / (1 + math.exp(-0.1)), 1 / (1 + math.exp(0.1)), 0))
+
+
+def test_without_log_probabilities_no_distribution_is_made_up(
+    store: HardSampleStore, config: Config, small: KeywordSmallModel
+) -> None:
+    (shunt(small, model("negative")) | parser()).invoke(HARD, config)
+    assert only(store).teacher_probabilities is None
 
 
 def test_a_reply_without_a_parser_is_read_by_the_handler(

@@ -123,12 +123,6 @@ def test_the_order_of_rows_changes_nothing() -> None:
     assert backwards == learn_pruning(POLICY, Rows(), inputs, labels, *rules)
 
 
-def test_with_a_verdict_against_candidates_none_are_removed() -> None:
-    learned = learn_pruning(POLICY, Rows(), *draw(300, np.random.default_rng(4)), PredictionSet(0.9))
-    assert learned.with_pruning(hints="soft").candidate_rule is None
-    assert learned.with_pruning(hints="hard").candidate_rule == learned.candidate_rule
-
-
 def test_rows_that_fitted_the_policy_are_refused() -> None:
     inputs, labels = draw(2000, np.random.default_rng(5))
     policy = fit_policy(Rows(), inputs, labels, TargetRisk(0.1))

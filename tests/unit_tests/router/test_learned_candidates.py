@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from langchain_datashunt import DropMastered, PredictionSet, RunnableDataShunt, ShuntPolicy, TopK, TopP
+from langchain_datashunt import (
+    DropMastered,
+    PredictionSet,
+    PromptPruningTemplate,
+    RunnableDataShunt,
+    ShuntPolicy,
+    TopK,
+    TopP,
+)
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.pruning_facts import MasteredFacts, PredictionSetFacts
 from langchain_datashunt.testing import RecordingChatModel, ScriptedSmallModel
@@ -48,6 +56,16 @@ def test_an_input_that_only_a_request_defers_keeps_all_labels() -> None:
     forced = {"configurable": {"datashunt_route": "large"}}
     assert shunt().invoke("sure", forced).response_metadata["datashunt"]["candidates"] is None
     assert shunt().invoke("torn", forced).response_metadata["datashunt"]["candidates"] == ["good", "fine"]
+
+
+@pytest.mark.parametrize("options", [{}, {"candidates": TopK(1)}])
+def test_a_verdict_against_candidates_lets_them_rest_unless_the_prompt_tells_them(options: dict[str, Any]) -> None:
+    for verdict in ("soft", "none"):
+        policy = POLICY.with_pruning(hints=verdict)
+        assert shunt(policy, **options).decide("torn").candidates is None
+        told = PromptPruningTemplate(list(LABELS), hints="hard") | RecordingChatModel(answers="good")
+        assert RunnableDataShunt(SMALL, policy=policy, large=told, **options).decide("torn").candidates is not None
+    assert shunt(POLICY.with_pruning(hints="hard"), **options).decide("torn").candidates is not None
 
 
 def test_an_audited_input_is_offered_all_labels() -> None:
