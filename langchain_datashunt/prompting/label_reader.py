@@ -95,7 +95,7 @@ class LabelReader:
     def instruction(self, candidates: tuple[str, ...] | None = None) -> str:
         """Return the sentence that tells an LLM how to answer."""
         options = self.possible(candidates)
-        if self.space.answer == "label":
+        if self.space.answer in ("label", "schema"):
             return f"Answer with exactly one of these labels and nothing else: {', '.join(options)}"
         listed = ", ".join(f"{self.space.answers[option]} ({option})" for option in options)
         return f"Answer with exactly one {self.space.answer} and nothing else: {listed}"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.small_models import label_name
 
-AnswerStyle = Literal["label", "number", "letter"]
-"""What the LLM is to write: the label itself, or its number (``"2"``) or letter (``"B"``) in the list of labels.
+AnswerStyle = Literal["label", "number", "letter", "schema"]
+"""What the LLM is to write: the label itself, or its number (``"2"``) or letter (``"B"``) in the list of labels; with
+``"schema"`` a schema or a tool says it, and the prompt does not.
 
 Numbers (to nine labels) and letters (to 26) give each label a first token of its own, which log-probabilities need.
 """
@@ -103,7 +104,7 @@ class LabelSpace:
         """Every folded name (`name_key`) to its option."""
         found: dict[str, str] = {}
         for option in self.options:
-            written = () if self.answer == "label" else (self.answers[option],)
+            written = (self.answers[option],) if self.answer in ("number", "letter") else ()
             for name in (option, *written, *self.aliases.get(option, ())):
                 other = found.setdefault(name_key(name), option)
                 if other != option:

@@ -47,7 +47,7 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         labels: The labels, or label -> description.
         aliases: Label -> other names; they are for the parser (`PromptPruningOutputParser.for_template`).
         answer: What the LLM is to write: the ``"label"``, or its ``"number"`` or ``"letter"`` in the list, which have
-            first tokens of their own, for log-probabilities.
+            first tokens of their own, for log-probabilities; or ``"schema"``: what a schema or a tool says.
         escape: One more option for what fits no label, for example ``"none of these"``.
         hints: ``"soft"`` tells the calibrated probabilities; ``"hard"`` lists the candidates only, and leaves out the
             examples of other labels; ``"both"`` does both, with the probabilities given that a candidate is true;
@@ -217,12 +217,14 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
     def _listed(self, options: tuple[str, ...]) -> str:
         lines = []
         for option in options:
-            code = "-" if self.answer == "label" else f"{self._space.answers[option]}."
+            code = f"{self._space.answers[option]}." if self.answer in ("number", "letter") else "-"
             description = self._space.descriptions.get(option)
             lines.append(f"{code} {option}: {description}" if description else f"{code} {option}")
         return "\n".join(["Labels:", *lines])
 
     def _answer_rule(self) -> str:
+        if self.answer == "schema":
+            return ""
         what = "one label" if self.answer == "label" else f"the {self.answer} of one label"
         return f"Answer with {what} and nothing else."
 

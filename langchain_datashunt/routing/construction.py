@@ -7,15 +7,19 @@ from dataclasses import asdict, is_dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables import Runnable
+
 from langchain_datashunt.candidates import CandidateRule, DropMastered, PredictionSet, TopK, TopP
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+from langchain_datashunt.routing.candidate_schema import with_cut_schemas
 from langchain_datashunt.routing.deciding import NO_PRUNING, Decider, Pruning, Rule
 from langchain_datashunt.routing.engine import Routing
 from langchain_datashunt.routing.hard_branch import large_inputs
 from langchain_datashunt.routing.outputs import Answerer
 from langchain_datashunt.routing.per_request import check_threshold
+from langchain_datashunt.routing.structured_output import FilledSchema
 from langchain_datashunt.small_models import class_names, version_of
 
 if TYPE_CHECKING:
@@ -80,10 +84,12 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
     """Return the engine of a bound shunt."""
     rule, version = rule_for(shunt.small, shunt.policy, shunt.threshold)
     verdict = None if rule.pruning is None else rule.pruning.hints
+    schema = FilledSchema.of(shunt.large, rule.classes)
+    default_prompt = PromptPruningTemplate(list(rule.classes), answer="label" if schema is None else "schema")
     inputs = large_inputs(
         shunt.large,
         classes=rule.classes,
-        prompt=PromptPruningTemplate(labels=list(rule.classes)) if shunt.prompt is None else shunt.prompt,
+        prompt=shunt.prompt or default_prompt,
         input_key=shunt.input_key,
         hint_position=shunt.hint_position,
         verdict=verdict,
@@ -93,12 +99,27 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
     return Routing(
         decider=Decider(shunt.small, rule, shunt.on_small_error, pruning, version),
         selector=shunt.input,
-        large=shunt.large,
+        large=with_cut_schemas(shunt.large, rule.classes, None if schema is None else schema.field),
         large_inputs=inputs,
-        answerer=Answerer.for_branch(shunt.large, shunt.answer),
+        answerer=Answerer.for_branch(shunt.large, shunt.answer or (None if schema is None else schema.answer())),
         on_large_error=shunt.on_large_error,
         audit_rate=shunt.audit_rate,
     )
+
+
+def forwarded(large: Runnable[Any, Any], method: str) -> Callable[..., Runnable[Any, Any]]:
+    """Return a chat model's own method of the large branch.
+
+    Raises:
+        CompositionError: The branch has none; the message says what to write.
+    """
+    bound: Callable[..., Runnable[Any, Any]] | None = getattr(large, method, None)
+    if bound is None:
+        raise CompositionError(
+            f"the large branch ({large.get_name()}) has no {method}; call it on the chat model inside before "
+            f"composing: shunt | (prompt | llm.{method}(...))"
+        )
+    return bound
 
 
 def policy_of(policy: ShuntPolicy | Mapping[str, Any] | None) -> ShuntPolicy | None:

@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 
 from langchain_datashunt.prompting.decided import DECISION_KEY
+from langchain_datashunt.routing.asking import Asked, unless_raised
 from langchain_datashunt.routing.audits import maybe_audited
 from langchain_datashunt.routing.completion_order import CompletionOrder
 from langchain_datashunt.routing.deciding import Decider, Decisions, describe, is_control_flow
@@ -142,9 +143,10 @@ class Routing:
         decisions = SmallStep(self.decider).decide(*run.small_step(checked))
         deferred = run.settle_easy(checked, decisions)
         if deferred:
-            prepared, configs = run.large_step(deferred)
-            answers = self.large.batch(prepared, configs, return_exceptions=self._collects_errors(call), **call.kwargs)
-            run.settle_hard(deferred, answers)
+            step = run.large_step(deferred)
+            asked = Asked.of(self.large_inputs.prepare(*step), step[-1], collects=self._collects_errors(call))
+            answers = self.large.batch(asked.inputs, asked.configs, return_exceptions=asked.collects, **call.kwargs)
+            run.settle_hard(deferred, asked.with_errors(answers))
         return run.outputs_with(checked.errors)
 
     async def abatch(
@@ -162,11 +164,12 @@ class Routing:
         decisions = await SmallStep(self.decider).adecide(*run.small_step(checked))
         deferred = run.settle_easy(checked, decisions)
         if deferred:
-            prepared, configs = run.large_step(deferred)
+            step = run.large_step(deferred)
+            asked = Asked.of(await self.large_inputs.aprepare(*step), step[-1], collects=self._collects_errors(call))
             answers = await self.large.abatch(
-                prepared, configs, return_exceptions=self._collects_errors(call), **call.kwargs
+                asked.inputs, asked.configs, return_exceptions=asked.collects, **call.kwargs
             )
-            run.settle_hard(deferred, answers)
+            run.settle_hard(deferred, asked.with_errors(answers))
         return run.outputs_with(checked.errors)
 
     def stream(self, value: Any, run_manager: Any, config: RunnableConfig, kwargs: Mapping[str, Any]) -> Iterator[Any]:
@@ -179,10 +182,11 @@ class Routing:
             tell(run_manager, decision, answered=True)
             yield chunk
             return
-        prepared, configs = run.large_step({0: decision})
+        step = run.large_step({0: decision})
         stamp = StreamStamp(decision)
         try:
-            for chunk in self.large.stream(prepared[0], configs[0], **kwargs):
+            prepared = unless_raised(self.large_inputs.prepare(*step)[0])
+            for chunk in self.large.stream(prepared, step[-1][0], **kwargs):
                 yield stamp.passing(chunk)
         except Exception as error:
             if stamp.began or not self.falls_back(error, decision):
@@ -208,10 +212,11 @@ class Routing:
             tell(run_manager, decision, answered=True)
             yield chunk
             return
-        prepared, configs = run.large_step({0: decision})
+        step = run.large_step({0: decision})
         stamp = StreamStamp(decision)
         try:
-            async for chunk in self.large.astream(prepared[0], configs[0], **kwargs):
+            prepared = unless_raised((await self.large_inputs.aprepare(*step))[0])
+            async for chunk in self.large.astream(prepared, step[-1][0], **kwargs):
                 yield stamp.passing(chunk)
         except Exception as error:
             if stamp.began or not self.falls_back(error, decision):
@@ -241,21 +246,6 @@ def fallen_back(decision: Decision, error: Exception) -> Decision:
     """Return the decision as it stands after the large branch raised `error`."""
     certified = decision.certified and decision.route == "audit"
     return replace(decision, route="small_on_error", reason="large_error", certified=certified, error=describe(error))
-
-
-def unless_raised(output: Any) -> Any:
-    """Return the output of a batch of one; raise it if it is an exception."""
-    if isinstance(output, Exception):
-        raise output
-    return output
-
-
-def unless_interrupted(outputs: list[Any]) -> list[Any]:
-    """Raise what LangChain's batches return with ``return_exceptions=True`` though it is no Exception: ctrl-C, exit."""
-    for output in outputs[:1]:
-        if isinstance(output, BaseException) and not isinstance(output, Exception):
-            raise output
-    return outputs
 
 
 class _BatchRun:
@@ -301,13 +291,12 @@ class _BatchRun:
                 deferred[i] = decision
         return deferred
 
-    def large_step(self, deferred: Mapping[int, Decision]) -> tuple[list[Any], list[RunnableConfig]]:
-        """Return the inputs and configs of the large branch; each config carries its item's decision."""
+    def large_step(self, deferred: Mapping[int, Decision]) -> tuple[list[Any], list[Decision], list[RunnableConfig]]:
+        """Return what the large branch's inputs are made of; each config carries its item's decision."""
         for i, decision in deferred.items():
             tell(self._run_managers[i], decision, answered=False)
         configs = [self._child_config(i, "datashunt:large", decision) for i, decision in deferred.items()]
-        values = [self._inputs[i] for i in deferred]
-        return self._routing.large_inputs.prepare(values, list(deferred.values()), configs), configs
+        return [self._inputs[i] for i in deferred], list(deferred.values()), configs
 
     def settle_hard(self, deferred: Mapping[int, Decision], answers: Sequence[Any]) -> None:
         """Note the large branch's answers, and the small model's where it falls back."""

@@ -1,7 +1,7 @@
 """What goes into the large branch for a deferred input.
 
 Three kinds of large branch get three kinds of input, so there is a class for each: a branch that starts with a prompt
-template with hint variables (`TemplateInputs`), a bare chat model (`ChatModelInputs`), anything else
+template with hint variables (`TemplateInputs`), one that starts with a chat model (`ChatModelInputs`), anything else
 (`UnchangedInputs`).
 """
 
@@ -12,20 +12,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import BaseMessage, SystemMessage, convert_to_messages
-from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from langchain_core.prompts import BaseChatPromptTemplate, BasePromptTemplate, ChatPromptTemplate
+from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 
-from langchain_datashunt.candidates import CandidateLabels, Prior
 from langchain_datashunt.errors import CompositionError, InvalidInputError
 from langchain_datashunt.policy.pruning_facts import Hints
-from langchain_datashunt.prompting.pruning_template import HINT_VERDICT
+from langchain_datashunt.prompting.conversations import conversation_of, is_conversation
+from langchain_datashunt.routing.hints import HINTS, Offer, declared_hints, takes_messages, with_system_hint
 from langchain_datashunt.routing.outputs import unwrapped
 from langchain_datashunt.types import Decision
-
-HINTS = ("candidates", "prior", "prediction", HINT_VERDICT)
-"""The variables of a prompt template that the shunt fills."""
 
 
 class LargeInputs(Protocol):
@@ -45,7 +40,12 @@ class LargeInputs(Protocol):
     def prepare(
         self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
     ) -> list[Any]:
-        """Return what the large branch gets for each deferred input."""
+        """Return what the large branch gets for each deferred input; an exception where that cannot be made."""
+
+    async def aprepare(
+        self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
+    ) -> list[Any]:
+        """Do what `prepare` does."""
 
 
 def large_inputs(
@@ -62,7 +62,7 @@ def large_inputs(
     Args:
         large: The large branch.
         classes: All labels.
-        prompt: The template between a text and a bare chat model.
+        prompt: The template between a text and a branch that starts with a chat model.
         input_key: The template variable that takes a text input; by default the one that is no hint.
         hint_position: ``"system"`` adds one message with the hints to conversations for a bare chat model.
         verdict: What the policy says of hints.
@@ -71,12 +71,12 @@ def large_inputs(
         CompositionError: The options do not fit the branch, or the input variable cannot be told.
     """
     first = first_step(large)
-    if isinstance(first, BasePromptTemplate) and (hints := _declared_hints(first)):
+    if isinstance(first, BasePromptTemplate) and (hints := declared_hints(first)):
         key = _input_variable(first, input_key)
         own = tuple(sorted(set(first.input_variables) - set(HINTS)))
-        return TemplateInputs(Offer(classes, hints, verdict), key, own)
-    if isinstance(unwrapped(large), BaseChatModel) and input_key is None:
-        offer = Offer(classes, _declared_hints(prompt), verdict)
+        return TemplateInputs(Offer(classes, hints, verdict), key, own, takes_messages(first, key))
+    if isinstance(first, BaseChatModel) and input_key is None:
+        offer = Offer(classes, declared_hints(prompt), verdict)
         return ChatModelInputs(offer, prompt, _input_variable(prompt, None), hint_position)
     if input_key is not None:
         raise CompositionError(
@@ -90,20 +90,6 @@ def first_step(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """Return the first step of a sequence, looked up through bindings, fallbacks and configurable wrappers."""
     inner = unwrapped(runnable)
     return first_step(inner.first) if isinstance(inner, RunnableSequence) else inner
-
-
-def optional_variables_of(template: BasePromptTemplate[Any]) -> list[str]:
-    """Return the optional variables of a template, and of the templates inside it, which LangChain leaves out."""
-    found = [*template.optional_variables]
-    if isinstance(template, ChatPromptTemplate):
-        inside = [message for message in template.messages if isinstance(message, BaseChatPromptTemplate)]
-        found += [name for message in inside for name in optional_variables_of(message)]
-    return [name for name in dict.fromkeys(found) if name not in template.input_variables]
-
-
-def _declared_hints(template: BasePromptTemplate[Any]) -> tuple[str, ...]:
-    declared = {*template.input_variables, *optional_variables_of(template)}
-    return tuple(hint for hint in HINTS if hint in declared and hint not in template.partial_variables)
 
 
 def _input_variable(template: BasePromptTemplate[Any], input_key: str | None) -> str:
@@ -123,48 +109,6 @@ def _input_variable(template: BasePromptTemplate[Any], input_key: str | None) ->
     return own[0]
 
 
-def hint_values(decision: Decision, classes: tuple[str, ...], verdict: Hints | None = None) -> dict[str, Any]:
-    """Return the values of the hint variables.
-
-    Without known probabilities every class is a candidate and the prior is empty; where the small model failed there is
-    no prediction either. Without a verdict on hints, candidates are told where labels were removed.
-    """
-    prediction = decision.prediction
-    probabilities = None if prediction is None else prediction.probabilities
-    prior = Prior() if probabilities is None else Prior.of(classes, probabilities)
-    return {
-        "candidates": CandidateLabels(decision.candidates or tuple(prior) or classes),
-        "prior": prior,
-        "prediction": "" if prediction is None else prediction.label,
-        HINT_VERDICT: verdict or ("soft" if decision.candidates is None else "both"),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a template is offered of the small model's knowledge.
-
-    Attributes:
-        classes: All labels.
-        hints: The hint variables that the template declares.
-        verdict: What the policy says of hints.
-    """
-
-    classes: tuple[str, ...]
-    hints: tuple[str, ...]
-    verdict: Hints | None
-
-    @property
-    def tells_candidates(self) -> bool:
-        """Whether the template tells the candidates whatever the verdict says."""
-        return "candidates" in self.hints and HINT_VERDICT not in self.hints
-
-    def values(self, decision: Decision) -> dict[str, Any]:
-        """Return the values of the declared hint variables for one input."""
-        offered = hint_values(decision, self.classes, self.verdict)
-        return {hint: offered[hint] for hint in self.hints}
-
-
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
     """Feeds a branch that starts with a prompt template with hint variables: a mapping, hints included."""
@@ -172,6 +116,7 @@ class TemplateInputs:
     offer: Offer
     input_variable: str
     required: tuple[str, ...]
+    takes_messages: bool
 
     @property
     def tells_candidates(self) -> bool:
@@ -180,8 +125,8 @@ class TemplateInputs:
 
     @property
     def input_type(self) -> Any:
-        """A text, or a mapping of the template's variables."""
-        return str | dict[str, Any]
+        """A text or a conversation where the template takes one, or a mapping of the template's variables."""
+        return LanguageModelInput | dict[str, Any] if self.takes_messages else str | dict[str, Any]
 
     def check(self, value: Any) -> None:
         """Refuse what is no text or mapping, and a mapping with a hint's name among its keys or a variable missing."""
@@ -196,10 +141,10 @@ class TemplateInputs:
                     f"the prompt template needs {list(self.required)}; the input has {sorted(map(str, value))} and "
                     f"lacks {missing}"
                 )
-        elif not isinstance(value, str):
+        elif not isinstance(value, str) and not (self.takes_messages and is_conversation(value)):
+            wanted = "a text, messages or a mapping" if self.takes_messages else "a text or a mapping"
             raise InvalidInputError(
-                "the large branch starts with a prompt template, which takes a text or a mapping; got "
-                f"{type(value).__name__}"
+                f"the large branch starts with a prompt template, which takes {wanted}; got {type(value).__name__}"
             )
 
     def prepare(
@@ -211,14 +156,23 @@ class TemplateInputs:
         """Return one mapping an input: its own entries, or the text under the input variable, plus the hints."""
         return [self._mapping(value, decision) for value, decision in zip(values, decisions, strict=True)]
 
+    async def aprepare(
+        self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
+    ) -> list[Any]:
+        """Do what `prepare` does."""
+        return self.prepare(values, decisions, configs)
+
     def _mapping(self, value: Any, decision: Decision) -> dict[str, Any]:
-        own = dict(value) if isinstance(value, Mapping) else {self.input_variable: value}
+        if isinstance(value, Mapping):
+            own = dict(value)
+        else:
+            own = {self.input_variable: value if isinstance(value, str) else conversation_of(value)}
         return {**own, **self.offer.values(decision)}
 
 
 @dataclass(frozen=True, slots=True)
 class ChatModelInputs:
-    """Feeds a bare chat model: a text goes through the pruning prompt, conversations pass unchanged."""
+    """Feeds a branch that starts with a chat model: a text goes into the prompt, conversations pass unchanged."""
 
     offer: Offer
     prompt: BasePromptTemplate[Any]
@@ -239,7 +193,7 @@ class ChatModelInputs:
         """Refuse a mapping: a chat model cannot read one."""
         if isinstance(value, Mapping):
             raise InvalidInputError(
-                f"a mapping (keys {sorted(map(str, value))}) cannot go into a bare chat model; put a prompt template "
+                f"a mapping (keys {sorted(map(str, value))}) cannot go into a chat model; put a prompt template "
                 "in front of it: shunt | (prompt | llm)"
             )
 
@@ -247,14 +201,45 @@ class ChatModelInputs:
         self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
     ) -> list[Any]:
         """Return a prompt value for each text; messages and prompt values as they came, with the hints if wanted."""
-        return [self._one(*each) for each in zip(values, decisions, configs, strict=True)]
+        texts = [i for i, value in enumerate(values) if isinstance(value, str)]
+        variables, own = self._variables(texts, values, decisions), [configs[i] for i in texts]
+        if type(self.prompt).batch is Runnable.batch:  # a thread an input would cost more than its prompt
+            prompts = [_formatted(self.prompt, *each) for each in zip(variables, own, strict=True)]
+        else:
+            prompts = self.prompt.batch(variables, own, return_exceptions=True) if texts else []
+        return self._prepared(dict(zip(texts, prompts, strict=True)), values, decisions)
 
-    def _one(self, value: Any, decision: Decision, config: RunnableConfig) -> Any:
-        if isinstance(value, str):
-            return self.prompt.invoke({self.input_variable: value, **self.offer.values(decision)}, config)
+    async def aprepare(
+        self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
+    ) -> list[Any]:
+        """Do what `prepare` does."""
+        texts = [i for i, value in enumerate(values) if isinstance(value, str)]
+        if not texts or type(self.prompt).abatch is Runnable.abatch:
+            return self.prepare(values, decisions, configs)
+        variables, own = self._variables(texts, values, decisions), [configs[i] for i in texts]
+        prompts = await self.prompt.abatch(variables, own, return_exceptions=True)
+        return self._prepared(dict(zip(texts, prompts, strict=True)), values, decisions)
+
+    def _variables(
+        self, texts: Sequence[int], values: Sequence[Any], decisions: Sequence[Decision]
+    ) -> list[dict[str, Any]]:
+        return [{self.input_variable: values[i], **self.offer.values(decisions[i])} for i in texts]
+
+    def _prepared(self, prompts: Mapping[int, Any], values: Sequence[Any], decisions: Sequence[Decision]) -> list[Any]:
+        conversations = zip(values, decisions, strict=True)
+        return [prompts[i] if i in prompts else self._conversation(*each) for i, each in enumerate(conversations)]
+
+    def _conversation(self, value: Any, decision: Decision) -> Any:
         if self.hint_position is None:
             return value
-        return _with_system_hint(value, decision, self.offer.classes)
+        return with_system_hint(value, decision, self.offer.classes)
+
+
+def _formatted(prompt: BasePromptTemplate[Any], variables: dict[str, Any], config: RunnableConfig) -> Any:
+    try:
+        return prompt.invoke(variables, config)
+    except Exception as error:  # noqa: BLE001  of the user's template, on this input only
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,15 +269,8 @@ class UnchangedInputs:
         """Return the inputs."""
         return list(values)
 
-
-def _with_system_hint(value: Any, decision: Decision, classes: tuple[str, ...]) -> ChatPromptValue:
-    """Return the conversation with one system message more, behind those that open it."""
-    messages: list[BaseMessage] = value.to_messages() if isinstance(value, PromptValue) else convert_to_messages(value)
-    hints = hint_values(decision, classes)
-    if not hints["prior"]:
-        return ChatPromptValue(messages=messages)
-    text = f"A small classifier's estimate for the last human message: {hints['prior']}. It can be wrong."
-    if decision.candidates is not None:
-        text += f" Possible labels: {hints['candidates']}."
-    opening = next((i for i, message in enumerate(messages) if message.type != "system"), len(messages))
-    return ChatPromptValue(messages=[*messages[:opening], SystemMessage(content=text), *messages[opening:]])
+    async def aprepare(
+        self, values: Sequence[Any], decisions: Sequence[Decision], configs: Sequence[RunnableConfig]
+    ) -> list[Any]:
+        """Return the inputs."""
+        return self.prepare(values, decisions, configs)

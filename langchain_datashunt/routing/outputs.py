@@ -102,7 +102,8 @@ class Answerer:
             raise CompositionError(
                 f"the large branch ({large.get_name()}) returns neither a message nor a text, as far as its declared "
                 "output type tells, so the small model's answer cannot be given the same type; say how with "
-                "answer=lambda prediction: ... (or declare the type: large.with_types(output_type=str))"
+                "answer=lambda prediction: ... (or declare the type: large.with_types(output_type=str); a schema of "
+                "with_structured_output whose only required field is a Literal or Enum of all labels needs neither)"
             )
         return cls(kind, answer)
 

@@ -7,7 +7,7 @@ This file holds the Runnable contract. What the small model sees stands in `inpu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
@@ -20,19 +20,20 @@ from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_datashunt.candidates import CandidateRule
-from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.routing.asking import unless_interrupted, unless_raised
 from langchain_datashunt.routing.composition import UnboundDataShunt, as_large
 from langchain_datashunt.routing.construction import (
     build_routing,
     candidate_rule_as_dict,
     candidate_rule_of,
     check_choices,
+    forwarded,
     policy_of,
     unbound_options,
 )
 from langchain_datashunt.routing.deciding import Decisions
-from langchain_datashunt.routing.engine import Call, Routing, unless_interrupted, unless_raised
+from langchain_datashunt.routing.engine import Call, Routing
 from langchain_datashunt.routing.graph import shunt_graph
 from langchain_datashunt.routing.inputs import Selector, gathered
 from langchain_datashunt.routing.nodes import shunt_node
@@ -50,7 +51,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     Args:
         small: A `SmallModel`: any fitted scikit-learn classifier, or an adapter of `langchain_datashunt.small_models`.
-        large: The large branch, any Runnable. A bare chat model gets texts through a `PromptPruningTemplate`.
+        large: The large branch, any Runnable. One that starts with a chat model gets texts through `prompt`.
         policy: A fitted `ShuntPolicy`. Exactly one of `policy` and `threshold` is required.
         threshold: A confidence in [0, 1] for uncalibrated probabilities; nothing is certified about it.
         input: What the small model sees: a key of a mapping, or a function of the input. By default the text, the one
@@ -59,11 +60,10 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         answer: Makes the small model's output from its `Prediction`, for large branches that return neither a message
             nor a text.
         candidates: Which labels are left for the large model, for example ``TopK(5)``. None takes what the policy has
-            learned (`learn_pruning`), for the inputs that its own threshold defers; without that, all are left. Where
-            the policy's verdict on hints is ``"soft"`` or ``"none"``, no label is removed, unless the large branch's
-            own prompt tells the candidates (``{candidates}``, ``hints="hard"``).
-        prompt: The template between a text and a bare chat model; by default a `PromptPruningTemplate` of the labels.
-        hint_position: ``"system"`` adds one system message with the hints to conversations for a bare chat model.
+            learned (`learn_pruning`), for the inputs that its own threshold defers. Under the policy's verdict "soft"
+            or "none" on hints no label is removed, unless the branch's own prompt tells the candidates.
+        prompt: The template between a text and a chat model; by default a `PromptPruningTemplate` of the labels.
+        hint_position: ``"system"`` adds one system message with the hints to conversations for a chat model.
         on_small_error: ``"large"`` sends inputs on which the small model fails to the large branch (after trying a
             failing batch row by row); ``"raise"`` raises.
         on_large_error: ``"raise"``, or ``"small"``: the small model's answer, route ``small_on_error`` in the record.
@@ -321,14 +321,15 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> RunnableDataShunt:
         """Return the shunt with `tools` bound to the large branch's chat model."""
-        return self._with_large(self._forwarded("bind_tools")(tools, **kwargs))
+        return self._with_large(forwarded(self.large, "bind_tools")(tools, **kwargs))
 
     def with_structured_output(self, schema: Any, *, answer: Answer | None = None, **kwargs: Any) -> RunnableDataShunt:
         """Return the shunt with a large branch that returns `schema`.
 
-        `answer` makes the same output of the small model's `Prediction`; it is needed unless the shunt has one.
+        `answer` makes the same output of the small model's `Prediction`. A schema whose only required field is a
+        ``Literal`` or ``Enum`` of all labels needs none; that field is cut to the candidates for each request.
         """
-        large = self._forwarded("with_structured_output")(schema, **kwargs)
+        large = forwarded(self.large, "with_structured_output")(schema, **kwargs)
         return self._with_large(large, answer=answer or self.answer)
 
     def as_node(
@@ -344,15 +345,6 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
             decision_key: The state key for the decision's record, if wanted.
         """
         return shunt_node(self, output_key, input_key, decision_key)
-
-    def _forwarded(self, method: str) -> Callable[..., Runnable[Any, Any]]:
-        bound: Callable[..., Runnable[Any, Any]] | None = getattr(self.large, method, None)
-        if bound is None:
-            raise CompositionError(
-                f"the large branch ({self.large.get_name()}) has no {method}; call it on the chat model inside before "
-                f"composing: shunt | (prompt | llm.{method}(...))"
-            )
-        return bound
 
     def _with_large(self, large: Runnable[Any, Any], **changes: Any) -> RunnableDataShunt:
         options = {field: getattr(self, field) for field in type(self).model_fields}

@@ -16,9 +16,9 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError, InvalidInputError, SmallModelError
+from langchain_datashunt.routing.asking import unless_interrupted, unless_raised
 from langchain_datashunt.routing.deciding import is_control_flow
-from langchain_datashunt.routing.engine import unless_interrupted, unless_raised
-from langchain_datashunt.routing.hard_branch import optional_variables_of
+from langchain_datashunt.routing.hints import optional_variables_of
 from langchain_datashunt.transfer.solving import SolvingStep, asolve_all, solve_all, watched
 from langchain_datashunt.transfer.subtasks import Subtask, SubtaskOutcome
 from langchain_datashunt.transfer.template_lines import without_lines

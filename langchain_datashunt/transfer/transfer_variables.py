@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.prompts import BaseChatPromptTemplate, ChatPromptTemplate
 
 from langchain_datashunt.errors import CompositionError
-from langchain_datashunt.routing.hard_branch import HINTS
+from langchain_datashunt.routing.hints import HINTS
 from langchain_datashunt.routing.inputs import Selector
 from langchain_datashunt.transfer.subtasks import Subtask
 from langchain_datashunt.transfer.template_lines import check_lines
