@@ -12,6 +12,7 @@
     ├── CalibrationDataError (ValueError)             rows that nothing can be fitted on
     ├── InfeasibleTargetError (ValueError)            no threshold reaches the goal on these rows
     ├── AuditError (ValueError)                       audits that no rate can be estimated from
+    ├── DistillationError (ValueError)                nothing to learn from, or a model that cannot be trained
     ├── HardSampleStoreError (RuntimeError)           the hard-sample log cannot be opened, written or read
     └── MissingExtraError (ImportError)               an optional dependency is not installed
 
@@ -86,6 +87,10 @@ class InfeasibleTargetError(DataShuntError, ValueError):
 
 class AuditError(DataShuntError, ValueError):
     """Audits cannot be used for an estimate or a live bound, or the record of a live bound is malformed."""
+
+
+class DistillationError(DataShuntError, ValueError):
+    """A student cannot be trained, or a candidate cannot be judged: the message says what is missing."""
 
 
 class HardSampleStoreError(DataShuntError, RuntimeError):

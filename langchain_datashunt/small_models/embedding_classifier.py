@@ -157,7 +157,16 @@ class EmbeddingClassifier(Serializable):
         texts = checked_texts(inputs)
         if not texts:
             return np.zeros((0, len(self.classes_)))
-        return self._classify(_vectors(self.embeddings, texts))
+        return self._classify(self.vectors(texts))
+
+    def vectors(self, texts: Sequence[str]) -> FloatArray:
+        """Return the ``(n, d)`` vectors that the head reads.
+
+        Raises:
+            InvalidInputError: A text is no string.
+            SmallModelError: The embeddings answered nonsense.
+        """
+        return _vectors(self.embeddings, texts)
 
     async def apredict_proba(self, inputs: Sequence[str]) -> FloatArray:
         """Return the same, without blocking the event loop: a remote model is awaited, a local encoder has a thread."""

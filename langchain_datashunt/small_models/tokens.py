@@ -76,9 +76,10 @@ class TextTokenizer:
         longest_first = np.argsort([-len(ids) for ids in tokens], kind="stable")
         for start in range(0, len(tokens), batch_size):
             rows = longest_first[start : start + batch_size]
-            yield self._padded(rows, [tokens[row] for row in rows])
+            yield self.padded(rows, [tokens[row] for row in rows])
 
-    def _padded(self, rows: NDArray[np.intp], tokens: list[Tokens]) -> TokenBatch:
+    def padded(self, rows: NDArray[np.intp], tokens: list[Tokens]) -> TokenBatch:
+        """Return token ids as one batch, filled up to the longest."""
         # A row without any token (an empty text, no special tokens) gets one: models do not run on nothing.
         width = max(1, *(len(ids) for ids in tokens))
         input_ids = np.full((len(tokens), width), self.pad_id, dtype=np.int64)

@@ -50,14 +50,8 @@ class TorchTextModel(FolderTextModel):
             import transformers  # noqa: F401, PLC0415  an extra
         except ImportError as error:
             raise MissingExtraError(type(self).__name__, "transformers") from error
-        folder = self.folder()
+        tokenizer = self.tokenizer()
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        tokenizer: TextTokenizer = load_tokenizer(
-            folder,
-            positions=self._config().get("max_position_embeddings"),
-            max_length=self.max_length or self._default_max_length(folder),
-            truncation=self.truncation,
-        )
         network = self.network().to(device=device, dtype=getattr(torch, self.dtype)).eval()
 
         def forward(batch: TokenBatch) -> NDArray[Any]:
@@ -69,6 +63,21 @@ class TorchTextModel(FolderTextModel):
 
         return LoadedModel(tokenizer, forward)
 
+    def tokenizer(self) -> TextTokenizer:
+        """Return the tokenizer of the folder, which cuts as the settings say.
+
+        Raises:
+            SmallModelError: There is none, or `max_length` does not fit the model.
+        """
+        folder = self.folder()
+        tokenizer: TextTokenizer = load_tokenizer(
+            folder,
+            positions=self._config().get("max_position_embeddings"),
+            max_length=self.max_length or self._default_max_length(folder),
+            truncation=self.truncation,
+        )
+        return tokenizer
+
     def network(self) -> Any:
         """Return a new PyTorch network with the weights of the folder, on the CPU, in the precision of its files.
 
@@ -79,7 +88,7 @@ class TorchTextModel(FolderTextModel):
 
         folder = self.folder()
         try:
-            with _no_progress_bar():
+            with no_progress_bar():
                 return self._load_network(folder)
         except SmallModelError:
             raise
@@ -88,7 +97,7 @@ class TorchTextModel(FolderTextModel):
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing a bar for what takes milliseconds."""
     logging: Any = import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()

@@ -21,7 +21,7 @@ FLOORS: dict[int, set[str]] = {
     0: {"errors", "types"},
     1: {"bounds", "candidates", "policy"},
     2: {"evaluation", "fitting", "plots", "prompting", "pruning", "small_models", "store", "targets", "testing"},
-    3: {"callbacks", "metrics", "routing", "transfer"},
+    3: {"callbacks", "distillation", "metrics", "routing", "transfer"},
     4: {"cli", "demo", "pytest_plugin", "serve"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}

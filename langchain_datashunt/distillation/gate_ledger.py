@@ -1,0 +1,96 @@
+"""The ledger of a gate: how often its rows have been looked at, and what of the error budget each look has spent."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_datashunt.errors import DistillationError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the rows.
+
+    Attributes:
+        number: 1 for the first.
+        error_level: What it may spend of the budget.
+    """
+
+    number: int
+    error_level: float
+
+
+class GateLedger:
+    """Spends an error budget over looks at the same rows.
+
+    The look number j may err with a chance of ``budget / (j (j + 1))``: a half, a sixth, a twelfth of the budget, and
+    so on. All looks together spend no more than the budget, however many there are, and no number of looks need be
+    fixed beforehand. (Alpha spending; the bound is the sum over looks.) The same question asked again, as after a
+    crash, is the same look.
+
+    It is a JSON file, replaced as a whole at each look, before the look's result is known. One process at a time may
+    judge.
+
+    Args:
+        path: The file; made at the first look.
+        budget: Chance, in (0, 1), that any wrong candidate is promoted in the whole life of the ledger.
+
+    Raises:
+        DistillationError: The file is no ledger, or has another budget.
+    """
+
+    def __init__(self, path: str | Path, budget: float) -> None:
+        """Open the ledger, if it is there."""
+        if not 0 < budget < 1:
+            raise DistillationError(f"error_budget must lie strictly between 0 and 1, got {budget!r}")
+        self.path = Path(path)
+        self.budget = budget
+        self._looks()
+
+    def spend(self, question: Mapping[str, str]) -> Look:
+        """Return the look that a question is, and write it down if it is new."""
+        looks = self._looks()
+        for number, entry in enumerate(looks, 1):
+            if entry["question"] == dict(question):
+                return Look(number, entry["error_level"])
+        look = Look(len(looks) + 1, self.budget / ((len(looks) + 1) * (len(looks) + 2)))
+        self._write([*looks, {"question": dict(question), "error_level": look.error_level, "decision": None}])
+        return look
+
+    def note(self, look: Look, decision: str) -> None:
+        """Write down what a look has decided, for readers of the file."""
+        looks = self._looks()
+        looks[look.number - 1]["decision"] = decision
+        self._write(looks)
+
+    def _looks(self) -> list[dict[str, Any]]:
+        if not self.path.is_file():
+            return []
+        try:
+            record = json.loads(self.path.read_text(encoding="utf-8"))
+            version, budget, looks = record["format_version"], record["error_budget"], record["looks"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DistillationError(f"{self.path} is no ledger of a gate: {error!r}") from error
+        if version != FORMAT_VERSION or budget != self.budget:
+            raise DistillationError(
+                f"{self.path} is a ledger of format {version} with the error budget {budget:g}; this gate has format "
+                f"{FORMAT_VERSION} and {self.budget:g}. A budget is fixed for the life of its rows"
+            )
+        return list(looks)
+
+    def _write(self, looks: list[dict[str, Any]]) -> None:
+        record = {"format_version": FORMAT_VERSION, "error_budget": self.budget, "looks": looks}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)

@@ -1,0 +1,67 @@
+"""Exact tests of two systems on the same rows, and how many rows they need."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from langchain_datashunt.policy.certification import exact_interval, non_inferiority_p_values
+from langchain_datashunt.policy.shortfalls import POWER
+from langchain_datashunt.types import BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class PairedChange:
+    """By how much a rate changes from one system to another on the same rows.
+
+    Attributes:
+        change: Share of rows gained minus share lost.
+        interval: Of the change, given on how many rows the two differ (Clopper-Pearson on the share of gains among
+            those); it leaves out `error_level` on each side, and lies above 0 where McNemar's exact test rejects.
+        gains: Rows where only the new system does.
+        losses: Rows where only the old one does.
+        n: Rows.
+        error_level: One-sided.
+    """
+
+    change: float
+    interval: tuple[float, float]
+    gains: int
+    losses: int
+    n: int
+    error_level: float
+
+    @classmethod
+    def of(cls, new: BoolArray, old: BoolArray, error_level: float) -> PairedChange:
+        """Compare two ``(n,)`` outcomes of the same rows, n at least 1."""
+        gains, losses, n = int((new & ~old).sum()), int((old & ~new).sum()), len(new)
+        differing = gains + losses
+        low, high = exact_interval(gains, differing, 1 - 2 * error_level)
+        rate = differing / n
+        interval = ((2 * low - 1) * rate, (2 * high - 1) * rate)
+        return cls((gains - losses) / n, interval, gains, losses, n, error_level)
+
+    def above(self, margin: float) -> bool:
+        """Return whether the change is shown to be above ``-margin``; see `non_inferiority_p_values`."""
+        counts = np.array([self.losses]), np.array([self.gains])
+        return bool(non_inferiority_p_values(*counts, self.n, margin, self.error_level)[0] <= self.error_level)
+
+    def rows_needed(self, margin: float) -> int | None:
+        """Return the rows with which `above` would succeed four times in five if the change is as observed.
+
+        By normal approximation; None where the observed change is not above ``-margin``, so that no number would do.
+        """
+        from scipy.special import ndtri  # noqa: PLC0415  an extra
+
+        distance = self.change + margin
+        if distance <= 0:
+            return None
+        variance = (self.gains + self.losses) / self.n - self.change**2
+        deviations = float(ndtri(POWER) - ndtri(self.error_level))
+        return max(self.n + 1, int(np.ceil(variance * (deviations / distance) ** 2)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {**asdict(self), "interval": list(self.interval)}

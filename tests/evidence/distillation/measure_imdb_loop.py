@@ -1,0 +1,183 @@
+"""The learning loop on IMDB with recorded answers of gpt-3.5, beside simpler ways to learn from the same stream.
+
+Run: ``python -m tests.evidence.distillation.measure_imdb_loop``, about an hour on two CPU cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from langchain_datashunt.distillation.distilling import distill
+from langchain_datashunt.distillation.promotion_gate import PromotionGate
+from langchain_datashunt.policy.goals import TargetRisk
+from tests.evidence.distillation.learning_streams import (
+    RISK,
+    ROUNDS,
+    Parts,
+    Score,
+    Seen,
+    Served,
+    hard_samples,
+    served_with,
+    unfitted_model,
+)
+from tests.evidence.recorded.recorded_rows import recorded_folder
+
+Learn = Callable[[Served, Seen], Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A way of learning after a round."""
+
+    way: str
+    turn: int
+    labels_paid: int
+    score: Score
+    note: str = ""
+
+
+def loop_of_one_seed(folder: Path, seed: int) -> list[Entry]:
+    """Return the scores of all ways of learning after each round."""
+    parts = Parts.of(folder, seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        gate = PromotionGate(
+            parts.gate.texts, parts.gate.labels.tolist(), goal=TargetRisk(RISK), ledger=Path(scratch, "gate.json")
+        )
+        start = served_with(gate, unfitted_model().fit(parts.gold.texts, parts.gold.labels))
+        entries = [Entry("start", 0, 0, Score.of(start, parts.test))]
+        entries += _distilled(parts, gate, start)
+        paid = [entry.labels_paid for entry in entries if entry.way == "distill + gate"]
+        for way, learn in naive_ways(parts).items():
+            entries += _naive(way, learn, parts, gate, start)
+        entries += _all_llm(parts, gate, paid, seed)
+    return entries
+
+
+def _distilled(parts: Parts, gate: PromotionGate, served: Served) -> list[Entry]:
+    """2CD, promoted by the gate only."""
+    seen, entries = Seen(), []
+    for turn in range(ROUNDS):
+        seen.see(parts.requests(turn), served)
+        made = distill(
+            served.small,
+            seen.samples,
+            policy=served.policy,
+            replay=seen.texts,
+            gold=(parts.gold.texts, parts.gold.labels.tolist()),
+            held_out=gate.inputs,
+        )
+        verdict = gate.judge(made.student, served.small, served.policy)
+        if verdict.decision == "promote":
+            served = Served(made.student, verdict.policy)
+        right = _suspicions(made.report.suspected, parts)
+        note = f"{verdict.decision}; suspected {len(made.report.suspected)}, of which wrong {right}"
+        print(f"  {verdict}", flush=True)
+        entries.append(Entry("distill + gate", turn + 1, seen.labels_paid, Score.of(served, parts.test), note))
+        at_the_level_of_others = Score.of(served_with(gate, made.student), parts.test)
+        entries.append(Entry("the same student, certified at 0.95", turn + 1, seen.labels_paid, at_the_level_of_others))
+    return entries
+
+
+def naive_ways(parts: Parts) -> dict[str, Learn]:
+    """Refits on hard labels without a gate, by name."""
+
+    def refit(texts: Sequence[str], labels: Sequence[str]) -> Any:
+        return clone(unfitted_model()).fit(list(texts), list(labels))
+
+    def hard_only(served: Served, seen: Seen) -> Any:
+        return refit(*_labelled(seen))
+
+    def gold_and_hard(served: Served, seen: Seen) -> Any:
+        texts, labels = _labelled(seen)
+        return refit([*parts.gold.texts, *texts], [*parts.gold.labels, *labels])
+
+    def and_own_labels(served: Served, seen: Seen) -> Any:
+        texts, labels = _labelled(seen)
+        known = set(texts)
+        easy = [text for text in seen.texts if text not in known]
+        own = served.small.predict(easy)
+        return refit([*parts.gold.texts, *texts, *easy], [*parts.gold.labels, *labels, *own])
+
+    return {
+        "(b) refit on hard only": hard_only,
+        "(b) refit on gold + hard": gold_and_hard,
+        "(c) refit on gold + hard + own labels": and_own_labels,
+    }
+
+
+def _naive(way: str, learn: Learn, parts: Parts, gate: PromotionGate, served: Served) -> list[Entry]:
+    seen, entries = Seen(), []
+    for turn in range(ROUNDS):
+        seen.see(parts.requests(turn), served)
+        served = served_with(gate, learn(served, seen))
+        entries.append(Entry(way, turn + 1, seen.labels_paid, Score.of(served, parts.test)))
+    return entries
+
+
+def _all_llm(parts: Parts, gate: PromotionGate, paid: Sequence[int], seed: int) -> list[Entry]:
+    """Labels of the large model for requests drawn at random: as many as the loop has paid for, and for all."""
+    entries = []
+    for way, budgets in (
+        ("(d) random LLM labels, same cost", paid),
+        ("(d) LLM labels of all requests", [len(parts.stream) * (turn + 1) // ROUNDS for turn in range(ROUNDS)]),
+    ):
+        for turn, budget in enumerate(budgets):
+            arrived = len(parts.stream) * (turn + 1) // ROUNDS
+            chosen = np.random.default_rng(seed).permutation(arrived)[:budget]
+            seen = Seen(samples=hard_samples(parts.stream.at(chosen)))
+            texts, labels = _labelled(seen)
+            small = unfitted_model().fit([*parts.gold.texts, *texts], [*parts.gold.labels, *labels])
+            entries.append(Entry(way, turn + 1, budget, Score.of(served_with(gate, small), parts.test)))
+    return entries
+
+
+def _labelled(seen: Seen) -> tuple[list[str], list[str]]:
+    kept = [sample for sample in seen.samples if sample.trainable]
+    return [sample.input for sample in kept], [str(sample.label) for sample in kept]
+
+
+def _suspicions(suspected: Sequence[Any], parts: Parts) -> int:
+    """How many of the labels that the screen left out were wrong."""
+    truth = dict(zip(parts.stream.texts, parts.stream.labels, strict=True))
+    return sum(truth[each.input] != each.teacher_label for each in suspected)
+
+
+def print_entries(by_seed: Sequence[Sequence[Entry]]) -> None:
+    """Print means over seeds, with the least and the most."""
+    print("\n| round | way | LLM labels | deferral | of the start | system accuracy | selective risk | small alone |")
+    print("|---|---|---|---|---|---|---|---|")
+    for place, first in enumerate(by_seed[0]):
+        entries = [seed[place] for seed in by_seed]
+        shares = [seed[place].score.deferral / seed[0].score.deferral for seed in by_seed]
+        print(
+            f"| {first.turn} | {first.way} | {np.mean([entry.labels_paid for entry in entries]):,.0f} "
+            f"| {_spread([entry.score.deferral for entry in entries])} | {np.mean(shares):.2f} "
+            f"| {_spread([entry.score.system_accuracy for entry in entries])} "
+            f"| {_spread([entry.score.selective_risk for entry in entries])} "
+            f"| {np.mean([entry.score.small_accuracy for entry in entries]):.3f} |"
+        )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=5)
+    results = []
+    for number in range(parser.parse_args().seeds):
+        print(f"seed {number}", flush=True)
+        results.append(loop_of_one_seed(recorded_folder(), number))
+        for each in results[-1]:
+            print(" ", each, flush=True)
+    print_entries(results)
