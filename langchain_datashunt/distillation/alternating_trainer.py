@@ -169,7 +169,13 @@ def _trainer_class() -> Any:
             loader: Any = DataLoader(rows, batch_sampler=self.plan, collate_fn=self.data_collator)
             return self.accelerator.prepare(loader)
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: Any,
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,  # noqa: ARG002  its signature
+        ) -> Any:
             output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
             log_rows = torch.log_softmax(output.logits.float(), dim=-1)
             loss = -(inputs["scales"] * (inputs["targets"] * log_rows).sum(dim=-1)).mean()
