@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OverloadedError,
         PolicyError,
         PolicyMismatchError,
+        RegistryError,
         SmallModelError,
     )
     from langchain_datashunt.evaluation import evaluate_policy
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from langchain_datashunt.prompting.pruning_parser import PromptPruningOutputParser
     from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
     from langchain_datashunt.pruning import learn_pruning
+    from langchain_datashunt.registry.model_registry import ModelRegistry
+    from langchain_datashunt.registry.promoted_model import PromotedModel
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
@@ -90,6 +93,7 @@ __all__ = [
     "MaxDeferral",
     "MicroBatched",
     "MissingExtraError",
+    "ModelRegistry",
     "OnnxClassifier",
     "OverloadedError",
     "PolicyError",
@@ -97,10 +101,12 @@ __all__ = [
     "Prediction",
     "PredictionSet",
     "Prices",
+    "PromotedModel",
     "PromotionGate",
     "PromptPruningOutputParser",
     "PromptPruningTemplate",
     "PromptTransferTemplate",
+    "RegistryError",
     "RunnableClassifier",
     "RunnableDataShunt",
     "SentenceEncoder",
@@ -151,6 +157,7 @@ _HOME = {
     "MicroBatched": "small_models",
     "MissingExtraError": "errors",
     "OverloadedError": "errors",
+    "ModelRegistry": "registry.model_registry",
     "OnnxClassifier": "small_models",
     "PolicyError": "errors",
     "PolicyMismatchError": "errors",
@@ -158,9 +165,11 @@ _HOME = {
     "PredictionSet": "candidates",
     "Prices": "policy.costs",
     "PromotionGate": "distillation.promotion_gate",
+    "PromotedModel": "registry.promoted_model",
     "PromptPruningOutputParser": "prompting.pruning_parser",
     "PromptPruningTemplate": "prompting.pruning_template",
     "PromptTransferTemplate": "transfer.transfer_template",
+    "RegistryError": "errors",
     "RunnableClassifier": "small_models",
     "RunnableDataShunt": "routing.router",
     "SentenceEncoder": "small_models",

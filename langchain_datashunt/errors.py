@@ -14,6 +14,7 @@
     ├── AuditError (ValueError)                       audits that no rate can be estimated from
     ├── DistillationError (ValueError)                nothing to learn from, or a model that cannot be trained
     ├── HardSampleStoreError (RuntimeError)           the hard-sample log cannot be opened, written or read
+    ├── RegistryError (RuntimeError)                  a model registry, or a version in it, cannot be used
     └── MissingExtraError (ImportError)               an optional dependency is not installed
 
 Each message names what came, what is allowed and what to do.
@@ -95,6 +96,10 @@ class DistillationError(DataShuntError, ValueError):
 
 class HardSampleStoreError(DataShuntError, RuntimeError):
     """The hard-sample log cannot be opened, written or read."""
+
+
+class RegistryError(DataShuntError, RuntimeError):
+    """A model registry, or a version in it, cannot be read, written or promoted."""
 
 
 class MissingExtraError(DataShuntError, ImportError):

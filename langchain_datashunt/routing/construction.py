@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.runnables import Runnable
 
@@ -13,6 +13,8 @@ from langchain_datashunt.candidates import CandidateRule, DropMastered, Predicti
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.policy.shunt_policy import FixedThreshold, ShuntPolicy
 from langchain_datashunt.prompting.pruning_template import PromptPruningTemplate
+from langchain_datashunt.registry.model_versions import ServedVersion
+from langchain_datashunt.registry.promoted_model import PromotedModel
 from langchain_datashunt.routing.candidate_schema import with_cut_schemas
 from langchain_datashunt.routing.deciding import NO_PRUNING, Decider, Pruning, Rule
 from langchain_datashunt.routing.engine import Routing
@@ -47,6 +49,10 @@ def rule_for(small: Any, policy: ShuntPolicy | None, threshold: float | None) ->
             f"got {type(small).__name__}; langchain_datashunt.small_models has adapters for transformers, Runnables, "
             "embeddings and functions"
         )
+    if (served := served_by(small)) is not None:
+        if policy is not None or threshold is not None:
+            raise CompositionError("a PromotedModel brings its own policy along: leave policy= and threshold= out")
+        return served.policy, served.small_model_version
     if (policy is None) == (threshold is None):
         given = "neither" if policy is None else "both"
         raise CompositionError(
@@ -80,9 +86,36 @@ def check_choices(options: Mapping[str, Any]) -> None:
             raise CompositionError(f"{option} is one of {list(choices)}; got {options[option]!r}")
 
 
-def build_routing(shunt: RunnableDataShunt) -> Routing:
-    """Return the engine of a bound shunt."""
-    rule, version = rule_for(shunt.small, shunt.policy, shunt.threshold)
+class BuiltRouting(NamedTuple):
+    """The engine of a bound shunt.
+
+    Attributes:
+        routing: It.
+        served: The version of a `PromotedModel` that it was built for; None where the small model stays the same.
+    """
+
+    routing: Routing
+    served: ServedVersion | None
+
+    def is_current(self, small: Any) -> bool:
+        """Tell whether it was built for what serves now; not so where a `PromotedModel` was reloaded since."""
+        return self.served is served_by(small)
+
+
+def served_by(small: Any) -> ServedVersion | None:
+    """Return the version of a `PromotedModel` that serves now; None for any other small model."""
+    return small.served if isinstance(small, PromotedModel) else None
+
+
+def build_routing(shunt: RunnableDataShunt) -> BuiltRouting:
+    """Return the engine of a bound shunt, over a `PromotedModel` for the version that serves now."""
+    served = served_by(shunt.small)
+    if served is None:
+        return BuiltRouting(_routing(shunt, shunt.small, *rule_for(shunt.small, shunt.policy, shunt.threshold)), None)
+    return BuiltRouting(_routing(shunt, served.small, served.policy, served.small_model_version), served)
+
+
+def _routing(shunt: RunnableDataShunt, small: Any, rule: Rule, version: str | None) -> Routing:
     verdict = None if rule.pruning is None else rule.pruning.hints
     schema = FilledSchema.of(shunt.large, rule.classes)
     default_prompt = PromptPruningTemplate(list(rule.classes), answer="label" if schema is None else "schema")
@@ -97,7 +130,7 @@ def build_routing(shunt: RunnableDataShunt) -> Routing:
     rests = verdict in ("soft", "none") and not inputs.tells_candidates
     pruning = NO_PRUNING if rests else Pruning.of(shunt.candidates, rule)
     return Routing(
-        decider=Decider(shunt.small, rule, shunt.on_small_error, pruning, version),
+        decider=Decider(small, rule, shunt.on_small_error, pruning, version),
         selector=shunt.input,
         large=with_cut_schemas(shunt.large, rule.classes, None if schema is None else schema.field),
         large_inputs=inputs,
@@ -147,6 +180,16 @@ def candidate_rule_of(rule: CandidateRule | Mapping[str, Any] | None) -> Candida
     if rule is not None and (isinstance(rule, type) or not isinstance(rule, CandidateRule)):
         raise CompositionError(f"candidates= takes a candidate rule, for example TopK(5); got {rule!r}")
     return rule
+
+
+def parts_as_json(policy: ShuntPolicy | None, candidates: CandidateRule | None) -> dict[str, Any]:
+    """Return the parts of a shunt that are no LangChain objects, as JSON."""
+    parts: dict[str, Any] = {}
+    if policy is not None:
+        parts["policy"] = policy.to_dict()
+    if candidates is not None:
+        parts["candidates"] = candidate_rule_as_dict(candidates)
+    return parts
 
 
 def candidate_rule_as_dict(rule: CandidateRule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from langchain_core.runnables.config import patch_config
 from langchain_datashunt.prompting.decided import DECISION_KEY
 from langchain_datashunt.routing.asking import Asked, unless_raised
 from langchain_datashunt.routing.audits import maybe_audited
-from langchain_datashunt.routing.completion_order import CompletionOrder
+from langchain_datashunt.routing.completion_order import CompletionOrder, made_before
 from langchain_datashunt.routing.deciding import Decider, Decisions, describe, is_control_flow
 from langchain_datashunt.routing.hard_branch import LargeInputs
 from langchain_datashunt.routing.inputs import Selector, select_input
@@ -117,7 +117,7 @@ class Routing:
         checked = self.check(inputs, configs, return_exceptions=return_exceptions)
         valid_configs = [configs[i] for i in checked.valid]
         made = self.decider.decide(checked.selected, requests_of(valid_configs), valid_configs)
-        return CompletionOrder.of(checked.valid, made, configs, with_audits=self.audit_rate > 0)
+        return CompletionOrder.of(checked.valid, made, configs, self)
 
     async def acompletion_order(
         self, inputs: Sequence[Any], configs: Sequence[RunnableConfig], *, return_exceptions: bool
@@ -126,7 +126,7 @@ class Routing:
         checked = self.check(inputs, configs, return_exceptions=return_exceptions)
         valid_configs = [configs[i] for i in checked.valid]
         made = await self.decider.adecide(checked.selected, requests_of(valid_configs), valid_configs)
-        return CompletionOrder.of(checked.valid, made, configs, with_audits=self.audit_rate > 0)
+        return CompletionOrder.of(checked.valid, made, configs, self)
 
     def batch(
         self,
@@ -268,9 +268,10 @@ class _BatchRun:
 
     def small_step(self, checked: Checked) -> tuple[list[Any], Requests, list[RunnableConfig], Decisions | None]:
         """Return the arguments of the small step."""
-        made = (self._configs[0].get("configurable") or {}).get(DECIDED_KEY)
+        made = made_before(self._configs[0])
         configs = [self._child_config(i, "datashunt:small") for i in checked.valid]
-        return checked.selected, requests_of([self._configs[i] for i in checked.valid]), configs, made
+        decisions = None if made is None else made.decisions
+        return checked.selected, requests_of([self._configs[i] for i in checked.valid]), configs, decisions
 
     def first(self, decisions: Decisions) -> Decision:
         """Return the decision about a single input."""

@@ -1,8 +1,7 @@
 """`RunnableDataShunt`: the small model answers what it is sure of, the large branch gets the rest.
 
-This file holds the Runnable contract. What the small model sees stands in `inputs`, the vectorised small step in
-`deciding`, what the large branch gets in `hard_branch`, what comes out in `outputs`, the unbound shunt in
-`composition`, and how a run goes through these in `routing`.
+This file holds the Runnable contract. What the small model sees stands in `inputs`, the small step in `deciding`, what
+the large branch gets in `hard_branch`, what comes out in `outputs`, how a run goes through these in `engine`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,15 @@ from typing_extensions import override
 from langchain_datashunt.candidates import CandidateRule
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.routing.asking import unless_interrupted, unless_raised
+from langchain_datashunt.routing.completion_order import made_before
 from langchain_datashunt.routing.composition import UnboundDataShunt, as_large
 from langchain_datashunt.routing.construction import (
+    BuiltRouting,
     build_routing,
-    candidate_rule_as_dict,
     candidate_rule_of,
     check_choices,
     forwarded,
+    parts_as_json,
     policy_of,
     unbound_options,
 )
@@ -50,7 +51,8 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     the runnable on its right: ``RunnableDataShunt(small, policy=policy) | llm | parser``.
 
     Args:
-        small: A `SmallModel`: any fitted scikit-learn classifier, or an adapter of `langchain_datashunt.small_models`.
+        small: A `SmallModel`: any fitted scikit-learn classifier, an adapter of `langchain_datashunt.small_models`, or
+            a `PromotedModel`, which brings its policy along.
         large: The large branch, any Runnable. One that starts with a chat model gets texts through `prompt`.
         policy: A fitted `ShuntPolicy`. Exactly one of `policy` and `threshold` is required.
         threshold: A confidence in [0, 1] for uncalibrated probabilities; nothing is certified about it.
@@ -109,7 +111,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     on_large_error: Literal["raise", "small"] = "raise"
     audit_rate: float = 0.0
 
-    _routing: Routing = PrivateAttr()
+    _built: BuiltRouting = PrivateAttr()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Return an `UnboundDataShunt` where there is no large branch yet."""
@@ -154,7 +156,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         }
         check_choices(fields)
         super().__init__(**fields)
-        self._routing = build_routing(self)
+        self._built = build_routing(self)
 
     # ---- decisions without LangChain overhead
 
@@ -170,7 +172,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         Raises:
             InvalidInputError: An input cannot be routed, or `threshold` is no number in [0, 1].
         """
-        return self._routing.decide(inputs, Requests.of_threshold(threshold, len(inputs)))
+        return self._routing().decide(inputs, Requests.of_threshold(threshold, len(inputs)))
 
     # ---- the Runnable contract
 
@@ -200,7 +202,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     ) -> Iterator[tuple[int, Any]]:
         """Yield ``(index, output)`` as they complete: accepted inputs first, then the deferred ones."""
         configs = get_config_list(config, len(inputs))
-        order = self._routing.completion_order(inputs, configs, return_exceptions=return_exceptions)
+        order = self._routing().completion_order(inputs, configs, return_exceptions=return_exceptions)
         easy = self.batch([inputs[i] for i in order.easy], order.easy_configs, **kwargs)
         yield from zip(order.easy, easy, strict=True)
         one_by_one: Any = super().batch_as_completed  # its overloads know no bool
@@ -216,7 +218,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     ) -> AsyncIterator[tuple[int, Any]]:
         """Yield ``(index, output)`` as they complete: accepted inputs first, then the deferred ones."""
         configs = get_config_list(config, len(inputs))
-        order = await self._routing.acompletion_order(inputs, configs, return_exceptions=return_exceptions)
+        order = await self._routing().acompletion_order(inputs, configs, return_exceptions=return_exceptions)
         easy = await self.abatch([inputs[i] for i in order.easy], order.easy_configs, **kwargs)
         for i, output in zip(order.easy, easy, strict=True):
             yield i, output
@@ -242,7 +244,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     @override
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         def run(chunks: Iterator[Any], run_manager: Any, config: RunnableConfig) -> Iterator[Any]:
-            yield from self._routing.stream(gathered(chunks), run_manager, config, kwargs)
+            yield from self._routing().stream(gathered(chunks), run_manager, config, kwargs)
 
         yield from self._transform_stream_with_config(input, run, config)
 
@@ -252,7 +254,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     ) -> AsyncIterator[Any]:
         async def run(chunks: AsyncIterator[Any], run_manager: Any, config: RunnableConfig) -> AsyncIterator[Any]:
             value = gathered([chunk async for chunk in chunks])
-            async for chunk in self._routing.astream(value, run_manager, config, kwargs):
+            async for chunk in self._routing().astream(value, run_manager, config, kwargs):
                 yield chunk
 
         async for chunk in self._atransform_stream_with_config(input, run, config):
@@ -294,27 +296,27 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     def _invoke(self, value: Any, config: Any, call: Call) -> Any:
         def run(value: Any, run_manager: Any, config: RunnableConfig) -> Any:
-            return unless_raised(self._routing.batch([value], [run_manager], [config], call)[0])
+            return unless_raised(self._routing(config).batch([value], [run_manager], [config], call)[0])
 
         return self._call_with_config(run, value, config)
 
     async def _ainvoke(self, value: Any, config: Any, call: Call) -> Any:
         async def run(value: Any, run_manager: Any, config: RunnableConfig) -> Any:
-            outputs = await self._routing.abatch([value], [run_manager], [config], call)
+            outputs = await self._routing(config).abatch([value], [run_manager], [config], call)
             return unless_raised(outputs[0])
 
         return await self._acall_with_config(run, value, config)
 
     def _batch(self, inputs: list[Any], config: Any, call: Call) -> list[Any]:
         def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:
-            return self._routing.batch(inputs, run_manager, config, call)
+            return self._routing(config[0]).batch(inputs, run_manager, config, call)
 
         outputs = self._batch_with_config(run, inputs, config, return_exceptions=call.return_exceptions)
         return unless_interrupted(outputs)
 
     async def _abatch(self, inputs: list[Any], config: Any, call: Call) -> list[Any]:
         async def run(inputs: list[Any], run_manager: list[Any], config: list[RunnableConfig]) -> list[Any]:
-            return await self._routing.abatch(inputs, run_manager, config, call)
+            return await self._routing(config[0]).abatch(inputs, run_manager, config, call)
 
         outputs = await self._abatch_with_config(run, inputs, config, return_exceptions=call.return_exceptions)
         return unless_interrupted(outputs)
@@ -350,17 +352,25 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         options = {field: getattr(self, field) for field in type(self).model_fields}
         return type(self)(**{**options, **changes, "large": large})
 
+    def _routing(self, config: RunnableConfig | None = None) -> Routing:
+        """Return the engine of a run, which asks once: the one that decided before it began, or the current one."""
+        if config is not None and (made := made_before(config)) is not None:
+            return made.routing
+        if not self._built.is_current(self.small):
+            self._built = build_routing(self)
+        return self._built.routing
+
     # ---- what LangChain asks of a Runnable about itself
 
     @property
     def output_kind(self) -> OutputKind | Literal["other"]:
         """What comes out: a ``message``, a ``text`` or something ``other``, made by ``answer=``."""
-        return self._routing.answerer.kind or "other"
+        return self._routing().answerer.kind or "other"
 
     @property
     @override
     def InputType(self) -> Any:
-        return self._routing.large_inputs.input_type
+        return self._routing().large_inputs.input_type
 
     @property
     @override
@@ -374,7 +384,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     @override
     def get_graph(self, config: RunnableConfig | None = None) -> Graph:
-        return shunt_graph(self, self._routing, config)
+        return shunt_graph(self, self._routing(), config)
 
     @classmethod
     @override
@@ -384,10 +394,4 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
     @property
     @override
     def lc_attributes(self) -> dict[str, Any]:
-        """The parts that are no LangChain objects, as JSON."""
-        parts: dict[str, Any] = {}
-        if self.policy is not None:
-            parts["policy"] = self.policy.to_dict()
-        if self.candidates is not None:
-            parts["candidates"] = candidate_rule_as_dict(self.candidates)
-        return parts
+        return parts_as_json(self.policy, self.candidates)

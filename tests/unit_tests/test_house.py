@@ -20,7 +20,10 @@ NAME = PACKAGE.name
 FLOORS: dict[int, set[str]] = {
     0: {"errors", "types"},
     1: {"bounds", "candidates", "policy"},
-    2: {"evaluation", "fitting", "plots", "prompting", "pruning", "small_models", "store", "targets", "testing"},
+    2: {
+        *("evaluation", "fitting", "plots", "prompting", "pruning", "registry", "small_models", "store", "targets"),
+        "testing",
+    },
     3: {"callbacks", "distillation", "metrics", "routing", "transfer"},
     4: {"cli", "demo", "pytest_plugin", "serve"},
 }
