@@ -14,6 +14,7 @@ from typing_extensions import override
 from langchain_datashunt.candidates import Prior
 from langchain_datashunt.errors import CompositionError, InvalidInputError
 from langchain_datashunt.policy.pruning_facts import Hints
+from langchain_datashunt.prompting.conversations import conversation_of, hinted, is_conversation, split_opening
 from langchain_datashunt.prompting.labels import AnswerStyle, Labels, LabelSpace
 from langchain_datashunt.small_models import label_name
 
@@ -34,8 +35,8 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
     """A chat prompt that asks for one label, and tells the LLM what the small model knows.
 
     The messages are one system message (instructions, labels, hints), the examples as turns of human and AI, and the
-    text as the last human message. Nothing of a value is ever read as a template, so braces, role names or label lists
-    inside a text change nothing in the prompt's structure.
+    text as the last human message; or the messages of a conversation. Nothing of a value is ever read as a template, so
+    braces, role names or label lists inside a text change nothing in the prompt's structure.
 
     Behind a shunt, ``candidates`` and ``prior`` are filled for each deferred input. Used alone, with the text only, the
     sections that need them are left out. A template of your own gets the same knowledge by naming the variables
@@ -60,7 +61,9 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         instructions: Replaces the first sentence. It is plain text: braces mean themselves.
         cues: What stands before a text and before its answer, for example ``("Review", "Sentiment")``: each turn then
             reads ``Review: ...``, ``Sentiment:``. Small LLMs answer better where a cue asks for the label.
-        text_variable: The variable that takes the text: a string, or content blocks (images too), which pass through.
+        text_variable: The variable that takes what is to be classified: a string, content blocks (images too), or a
+            conversation (messages, a prompt value), whose messages keep their roles; its opening system messages stand
+            behind the prompt's own. Blocks and conversations pass through as they are, without cues.
         **kwargs: Fields of `BasePromptTemplate`, for example `partial_variables`, `metadata`, `tags`.
 
     Raises:
@@ -169,29 +172,34 @@ class PromptPruningTemplate(BaseChatPromptTemplate):
         """Return the messages for the values of `text_variable` and, where known, ``candidates`` and ``prior``.
 
         Raises:
-            InvalidInputError: The text is neither a string nor content blocks, or a hint does not fit the labels.
+            InvalidInputError: The text is neither a string nor content blocks nor messages, or a hint does not fit the
+                labels.
         """
         values = self._merge_partial_and_user_variables(**kwargs)
         told = _HINT_VARIABLES[self.hints or _verdict(values)]
         options = self._options_left(values.get("candidates") if "candidates" in told else None)
         prior = self._prior_told(values.get("prior") if "prior" in told else None, options)
-        content = self._cued(_checked_content(values[self.text_variable], self.text_variable))
-        if self.hint_position == "system":
-            system = [self.instructions, self._listed(options), self._answer_rule(), _told(prior)]
-        else:
+        asked = self._asked(values[self.text_variable])
+        opening, asked = split_opening(asked)
+        system, hint = [self.instructions, self._listed(options), self._answer_rule(), _told(prior)], [""]
+        if self.hint_position == "human":
             varies = "candidates" in told
-            system = [self.instructions, "" if varies else self._listed(options), self._answer_rule()]
             hint = [self._listed(options) if varies else "", _told(prior)]
-            uncued = any(hint) and self.cues is None and isinstance(content, str)
-            content = _behind(hint, f"Text:\n{content}" if uncued else content)
+            system = [self.instructions, "" if varies else self._listed(options), self._answer_rule()]
         turns = [turn for text, label in self.examples if label in options for turn in self._turn(text, label)]
-        return [SystemMessage(_joined(system)), *turns, HumanMessage(content)]
+        return [SystemMessage(_joined(system)), *opening, *turns, *hinted(asked, _joined(hint), cued=bool(self.cues))]
 
     @override
     def pretty_repr(self, html: bool = False) -> str:
         """Return the prompt as people read it, with the text's variable in braces."""
         messages = self.format_messages(**{self.text_variable: f"{{{self.text_variable}}}"})
         return "\n\n".join(message.pretty_repr(html=html) for message in messages)
+
+    def _asked(self, value: Any) -> list[BaseMessage]:
+        """Return what is to be classified as messages: a conversation's own, else one human message."""
+        if is_conversation(value):
+            return conversation_of(value)
+        return [HumanMessage(self._cued(_checked_content(value, self.text_variable)))]
 
     def _options_left(self, candidates: Any) -> tuple[str, ...]:
         """Return the options to list, in the order of the label space: all, or with hard hints the candidates."""
@@ -260,14 +268,6 @@ def _joined(sections: Iterable[str]) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def _behind(sections: Iterable[str], content: Any) -> Any:
-    """Return the last message's content with `sections` in front of it."""
-    hint = _joined(sections)
-    if not hint:
-        return content
-    return _joined([hint, content]) if isinstance(content, str) else [{"type": "text", "text": hint}, *content]
-
-
 def _checked_cues(cues: Sequence[str] | None) -> tuple[str, str] | None:
     if cues is None:
         return None
@@ -280,7 +280,8 @@ def _checked_content(content: Any, variable: str) -> Any:
     is_blocks = isinstance(content, list) and all(isinstance(block, str | Mapping) for block in content)
     if not isinstance(content, str) and not is_blocks:
         raise InvalidInputError(
-            f"the prompt's variable {variable!r} takes a text or a list of content blocks; got {type(content).__name__}"
+            f"the prompt's variable {variable!r} takes a text, a list of content blocks or messages; got "
+            f"{type(content).__name__}"
         )
     return content
 

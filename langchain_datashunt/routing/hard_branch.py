@@ -95,6 +95,7 @@ def first_step(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
 def _input_variable(template: BasePromptTemplate[Any], input_key: str | None) -> str:
     """Return the variable that takes a text input."""
     own = [name for name in template.input_variables if name not in HINTS]
+    own = own or [name for name in template.optional_variables if name not in HINTS]  # an optional placeholder
     if input_key is not None:
         if input_key not in own:
             raise CompositionError(

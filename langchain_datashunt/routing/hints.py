@@ -11,7 +11,7 @@ from langchain_core.prompts import BaseChatPromptTemplate, BasePromptTemplate, C
 
 from langchain_datashunt.candidates import CandidateLabels, Prior
 from langchain_datashunt.policy.pruning_facts import Hints
-from langchain_datashunt.prompting.conversations import conversation_of
+from langchain_datashunt.prompting.conversations import conversation_of, split_opening
 from langchain_datashunt.prompting.pruning_template import HINT_VERDICT
 from langchain_datashunt.types import Decision
 
@@ -97,5 +97,5 @@ def with_system_hint(value: Any, decision: Decision, classes: tuple[str, ...]) -
     text = f"A small classifier's estimate for the last human message: {hints['prior']}. It can be wrong."
     if decision.candidates is not None:
         text += f" Possible labels: {hints['candidates']}."
-    opening = next((i for i, message in enumerate(messages) if message.type != "system"), len(messages))
-    return ChatPromptValue(messages=[*messages[:opening], SystemMessage(content=text), *messages[opening:]])
+    opening, rest = split_opening(messages)
+    return ChatPromptValue(messages=[*opening, SystemMessage(content=text), *rest])

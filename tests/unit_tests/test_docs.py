@@ -62,7 +62,7 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch
         for block in blocks(page):
             if block.language == "python":
                 padded = "\n" * (block.line - 1) + block.code  # errors then name the page's own line
-                exec(compile(padded, str(page), "exec"), namespace)  # noqa: S102  our own pages
+                exec(compile(padded, str(page), "exec", dont_inherit=True), namespace)  # noqa: S102  our own pages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -241,7 +241,8 @@ def test_options_that_do_not_exist_are_refused(options: dict[str, Any], message:
     [
         ({"text": None}, "takes a text"),
         ({"text": b"x"}, "takes a text"),
-        ({"text": [HumanMessage("x")]}, "takes a text"),
+        ({"text": [HumanMessage("x"), None]}, "takes a text"),
+        ({"text": [("nobody", "x")]}, "a list of messages holds something else"),
         ({"prior": {"pirate": 1.0}}, "prior maps this template's labels"),
         ({"prior": "positive"}, "prior maps this template's labels"),
         ({"candidates": ["pirate"]}, "candidates are a list of this template's labels"),

@@ -146,7 +146,7 @@ class Measure:
         return self.count_tokens("\n".join(message.text for message in messages))
 
 
-def over_splits(small: Remembered, rows: Rows) -> Iterator[tuple[float, list[float]]]:
+def over_splits(small: Remembered, rows: Rows) -> dict[float, list[float]]:
     """Per level: coverage on the third part of random splits in three (policy, candidates, scored)."""
     found: dict[float, list[float]] = {level: [] for level in LEVELS}
     for seed in range(SPLITS):
@@ -157,7 +157,7 @@ def over_splits(small: Remembered, rows: Rows) -> Iterator[tuple[float, list[flo
             learned = learn_pruning(policy, small, parts[1].texts, parts[1].labels.tolist(), PredictionSet(level))
             assert learned.candidate_rule is not None
             found[level].append(float(scored.hits(learned.candidate_rule.select(scored.probabilities)).mean()))
-    yield from found.items()
+    return found
 
 
 def tokenizer_of(base_url: str) -> CountTokens:
@@ -176,7 +176,8 @@ def tokenizer_of(base_url: str) -> CountTokens:
     return count
 
 
-def measure(folder: Path) -> None:
+def measure(folder: Path) -> dict[str, dict[float, list[float]]]:
+    """Print the tables; return the coverages over random splits, by small model and level."""
     dev = read_rows(folder, "banking77", "dev")
     train = read_rows(folder, "banking77", "train").without(dev.texts)
     few = few_labels(train)
@@ -188,13 +189,15 @@ def measure(folder: Path) -> None:
         for name, small in models.items():
             print(f"{name}\n")
             show(list(on_dev(small, rest, dev, count_tokens)))
+    found: dict[str, dict[float, list[float]]] = {}
     both = Rows([*rest.texts, *dev.texts], np.concatenate([rest.labels, dev.labels]), [*rest.raw, *dev.raw])
     for name, small in models.items():
         print(f"{name}: coverage over {SPLITS} random splits in three of {len(both):,} rows\n")
-        for level, shares in over_splits(small, both):
-            spread = np.std(shares)
-            print(f"level {level}: mean {np.mean(shares):.4f}, s.d. {spread:.4f}", flush=True)
+        found[name] = over_splits(small, both)
+        for level, shares in found[name].items():
+            print(f"level {level}: mean {np.mean(shares):.4f}, s.d. {np.std(shares):.4f}", flush=True)
         print()
+    return found
 
 
 def show(found: Sequence[Measured]) -> None:
