@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from langchain_datashunt.evaluation import evaluate_policy
     from langchain_datashunt.fitting import fit_policy
+    from langchain_datashunt.learning_loop import LoopOutcome, learn_once
     from langchain_datashunt.metrics.shunt_metrics import ShuntMetrics
     from langchain_datashunt.policy.costs import CallCosts, Prices
     from langchain_datashunt.policy.goals import EndToEnd, MaxDeferral, TargetRisk
@@ -90,6 +91,7 @@ __all__ = [
     "InfeasibleTargetError",
     "InvalidInputError",
     "LiveBound",
+    "LoopOutcome",
     "MaxDeferral",
     "MicroBatched",
     "MissingExtraError",
@@ -126,6 +128,7 @@ __all__ = [
     "evaluate_policy",
     "export_onnx",
     "fit_policy",
+    "learn_once",
     "learn_pruning",
 ]
 
@@ -153,6 +156,7 @@ _HOME = {
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
     "LiveBound": "bounds.live_bound",
+    "LoopOutcome": "learning_loop",
     "MaxDeferral": "policy.goals",
     "MicroBatched": "small_models",
     "MissingExtraError": "errors",
@@ -189,6 +193,7 @@ _HOME = {
     "evaluate_policy": "evaluation",
     "export_onnx": "small_models",
     "fit_policy": "fitting",
+    "learn_once": "learning_loop",
     "learn_pruning": "pruning",
 }
 

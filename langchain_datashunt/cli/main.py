@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": "langchain_datashunt.demo.command",
+    "distill": "langchain_datashunt.cli.learning_commands",
     "evaluate": "langchain_datashunt.cli.policy_commands",
     "fit-policy": "langchain_datashunt.cli.policy_commands",
+    "loop": "langchain_datashunt.cli.learning_commands",
     "serve": "langchain_datashunt.cli.serve_command",
 }
 """Name to the module with a function of that name, whose signature and docstring typer reads."""
 
 GROUPS = {
     "audits": "langchain_datashunt.cli.audits_commands",
+    "models": "langchain_datashunt.cli.models_commands",
     "samples": "langchain_datashunt.cli.samples_commands",
 }
 """Name to the module with a typer application of that name, which holds commands of its own."""

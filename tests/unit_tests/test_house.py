@@ -24,7 +24,7 @@ FLOORS: dict[int, set[str]] = {
         *("evaluation", "fitting", "plots", "prompting", "pruning", "registry", "small_models", "store", "targets"),
         "testing",
     },
-    3: {"callbacks", "distillation", "metrics", "routing", "transfer"},
+    3: {"callbacks", "distillation", "learning_loop", "metrics", "routing", "transfer"},
     4: {"cli", "demo", "pytest_plugin", "serve"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
