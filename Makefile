@@ -1,4 +1,5 @@
 # make demo       watch a small model and a real large one share the work
+# make learn      watch a small model learn from the large one, and take its own place (examples/self_improving.py)
 # make test       lint, types and tests, on two versions of langchain-core
 # make evidence   the long measurements whose results stand in docs/
 # make bench      routing speed beside plain LangChain
@@ -21,10 +22,13 @@ export TOKENIZERS_PARALLELISM := false
 export DATASHUNT_CACHE ?= $(abspath .cache)
 TEXTS := $(DATASHUNT_CACHE)/vaderSentiment-2.5.tar.gz
 
-.PHONY: demo test lint test-other-core evidence bench setup clean
+.PHONY: demo learn test lint test-other-core evidence bench setup clean
 
 demo: setup
 	$(BIN)/datashunt demo
+
+learn: setup
+	$(BIN)/python examples/self_improving.py
 
 test: setup $(TEXTS) lint
 	$(BIN)/python -m pytest tests/unit_tests

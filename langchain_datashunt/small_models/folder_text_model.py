@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -121,12 +121,20 @@ class FolderTextModel(Serializable):
             return np.zeros((0, width))
         loaded = self._load()
         results: Any = None
-        for batch in loaded.tokenizer.batches(texts, self.batch_size):
-            rows = loaded.forward(batch)
+        batches = list(loaded.tokenizer.batches(texts, self._rows_a_batch(len(texts))))
+        for batch, rows in zip(batches, self._forward_each(loaded, batches), strict=True):
             if results is None:
                 results = np.zeros((len(texts), rows.shape[1]), dtype=rows.dtype)
             results[batch.rows] = rows
         return np.asarray(results)
+
+    def _rows_a_batch(self, n: int) -> int:  # noqa: ARG002  some share n rows out
+        """Return how many of `n` texts go into one forward pass."""
+        return self.batch_size
+
+    def _forward_each(self, loaded: LoadedModel, batches: Sequence[TokenBatch]) -> Iterable[NDArray[Any]]:
+        """Return the results of batches, in their order."""
+        return map(loaded.forward, batches)
 
     def _load(self) -> LoadedModel:
         if self._loaded is None:

@@ -61,7 +61,7 @@ def export_onnx(
     try:
         _write_graph(classifier, scratch)
         _write_beside(classifier, scratch)
-        settings = classifier.model_dump(include={"max_length", "truncation", "batch_size"})
+        settings = classifier.model_dump(include={"max_length", "truncation"})
         _compare(classifier, OnnxClassifier(scratch, **settings), [*_PROBES, *probes])
         os.replace(scratch, target)  # noqa: PTH105  a folder, at once
     finally:
