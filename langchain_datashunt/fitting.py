@@ -18,15 +18,12 @@ from langchain_datashunt.policy.goals import EndToEnd, Goal, MaxDeferral, Target
 from langchain_datashunt.policy.reliability import calibration_metrics
 from langchain_datashunt.policy.risk_coverage import risk_coverage
 from langchain_datashunt.policy.shunt_policy import CalibrationData, ShuntPolicy
-from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, hash_inputs
+from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, default_certification_share, hash_inputs
 from langchain_datashunt.policy.threshold_walks import ScoredRows
 from langchain_datashunt.policy.thresholds import FoundThreshold, find_end_to_end, find_max_deferral, find_target_risk
 from langchain_datashunt.small_models import class_names, label_name, probability_rows, version_of
 from langchain_datashunt.targets import answer_columns, target_columns
 from langchain_datashunt.types import BoolArray, FloatArray, SmallModel
-
-CERTIFICATION_SHARE = 0.9
-"""Default share of the rows that certify: few rows fit a calibration, and every row withheld costs coverage."""
 
 
 def fit_policy(
@@ -37,7 +34,7 @@ def fit_policy(
     *,
     calibration: CalibrationChoice = "auto",
     confidence_score: ConfidenceScore = "max_probability",
-    certification_share: float = CERTIFICATION_SHARE,
+    certification_share: float | None = None,
     seed: int = 0,
 ) -> ShuntPolicy:
     """Calibrate a small model, find the threshold that meets a goal, and certify it.
@@ -54,7 +51,8 @@ def fit_policy(
         goal: What the threshold is asked to do: `TargetRisk`, `MaxDeferral` or `EndToEnd`.
         calibration: ``auto`` chooses by held-out likelihood; or ``none``, ``temperature``, ``isotonic``.
         confidence_score: What the threshold acts on.
-        certification_share: Share of the rows that certify (for `MaxDeferral`: that select), in (0, 1).
+        certification_share: Share of the rows that certify (for `MaxDeferral`: that select), in (0, 1). None takes
+            nine tenths, and of more than 1,000 rows all but n to the 2/3; the policy says what was taken.
         seed: Of the split.
 
     Raises:
@@ -63,12 +61,12 @@ def fit_policy(
         InfeasibleTargetError: No threshold reaches the goal on these rows; the error says what is achievable.
         SmallModelError: The small model's answer is no probability rows.
     """
-    _check_share(certification_share)
+    share = _checked_share(certification_share, len(inputs))
     version = _identity(small)
     rows = _read_rows(small, inputs, labels, goal, seed)
-    certifying = as_uniform(rows.hashes) < certification_share
+    certifying = as_uniform(rows.hashes) < share
     fit_part, count_part = rows.where(~certifying), rows.where(certifying)
-    _require_both_parts(fit_part, count_part, certification_share)
+    _require_both_parts(fit_part, count_part, share)
     chosen = choose_calibration(fit_part.probabilities, fit_part.targets, calibration)
     found = _find_threshold(
         fit_part.scored(chosen.calibration, confidence_score),
@@ -87,7 +85,7 @@ def fit_policy(
             n=len(rows.targets),
             n_calibration=len(fit_part.targets),
             n_certification=len(count_part.targets),
-            certification_share=certification_share,
+            certification_share=share,
             seed=seed,
             fingerprint=data_fingerprint(inputs, [label_name(label) for label in labels]),
         ),
@@ -177,9 +175,12 @@ def _metrics(chosen: ChosenCalibration, found: FoundThreshold, rows: _Rows, scor
     }
 
 
-def _check_share(share: float) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"certification_share must lie strictly between 0 and 1, got {share!r}")
+def _checked_share(share: float | None, n: int) -> float:
+    if share is None:
+        return default_certification_share(n)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError(f"certification_share must be a number strictly between 0 and 1, got {share!r}")
+    return share
 
 
 def _require_both_parts(calibration: _Rows, certification: _Rows, share: float) -> None:

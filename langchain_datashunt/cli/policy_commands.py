@@ -18,7 +18,6 @@ from langchain_datashunt.cli.named_models import RememberedModel, WatchedModel, 
 from langchain_datashunt.cli.row_files import column, read_rows
 from langchain_datashunt.errors import InfeasibleTargetError
 from langchain_datashunt.evaluation import evaluate_policy
-from langchain_datashunt.fitting import CERTIFICATION_SHARE
 from langchain_datashunt.policy.calibration_fitting import CalibrationChoice
 from langchain_datashunt.policy.confidence import ConfidenceScore
 from langchain_datashunt.policy.costs import CallCosts
@@ -71,7 +70,9 @@ def fit_policy(
     answer_column: AnswerColumn = None,
     calibration: Annotated[CalibrationChoice, typer.Option(help="Chosen by held-out likelihood, or named.")] = "auto",
     score: Annotated[ConfidenceScore, typer.Option(help="What the threshold acts on.")] = "max_probability",
-    certification_share: Annotated[float, typer.Option(help="Share of the rows that certify.")] = CERTIFICATION_SHARE,
+    certification_share: Annotated[
+        float | None, typer.Option(help="Share of the rows that certify; 0.9 or more, unless given.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
 ) -> None:
     """Calibrate a small model, find the threshold that meets a goal, certify it, and write the policy.

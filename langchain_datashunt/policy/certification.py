@@ -20,8 +20,8 @@ from langchain_datashunt.types import BoolArray, FloatArray
 Counts = NDArray[np.intp]
 Quantity = Literal["selective_risk", "accuracy_loss", "deferral_rate"]
 
-_INTERVAL_SHARE = 0.1
-"""Share of the error level that `non_inferiority_p_values` spends on bounding the rate of disagreement."""
+_INTERVAL_SHARE = 0.02
+"""Share of the error level that `margin_limits` spends on bounding the rate of disagreement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +114,31 @@ def critical_errors(accepted: Counts, target: float, level: float) -> Counts:
     return np.asarray(binom.ppf(level, accepted, target), dtype=np.intp) - 1
 
 
-def non_inferiority_p_values(losses: Counts, gains: Counts, n: int, margin: float, level: float) -> FloatArray:
-    """Return exact p-values of "the system loses more than `margin` of accuracy against the large model".
+def margin_limits(losses: FloatArray | Counts, gains: FloatArray | Counts, n: int, level: float) -> FloatArray:
+    """Return upper limits of the accuracy that the system loses against the large model; below 0 it gains.
 
-    The test is McNemar's exact conditional one. Of n rows, the system is wrong where the large model is right on
-    `losses` and right where it is wrong on `gains`. Given their sum, the losses are binomial with a share of at least
-    ``1/2 + margin / (2 q)`` if the hypothesis holds, q being the rate of disagreement. That share falls with q, so an
-    upper Clopper-Pearson limit of q stands in for it, and the chance that the limit fails is added to the p-value
-    (Berger and Boos 1994). With margin 0 no limit is needed.
+    Each limit fails with a chance of at most `level`. The test behind it is McNemar's exact conditional one. Of n rows,
+    the system is wrong where the large model is right on `losses` and right where it is wrong on `gains`. Given their
+    sum, the losses are binomial with the share ``1/2 + loss / (2 q)``, q being the rate of disagreement. So an upper
+    limit of that share and one of q limit the loss; of `level`, q takes a small part (Berger and Boos 1994). Whether
+    the limit is at or below 0 depends on the share alone.
 
     Args:
         losses: ``(m,)``, one for each threshold.
         gains: ``(m,)``.
         n: Rows.
-        margin: In [0, 1).
-        level: Error level that the p-values will be compared with.
+        level: In (0, 1).
     """
-    special = _scipy_special()
     disagreements = losses + gains
-    if margin == 0:
-        tails = special.bdtr(losses.astype(np.float64), np.maximum(disagreements, 1), 0.5)
-        return np.where(disagreements > 0, tails, 1.0)
-    spent = _INTERVAL_SHARE * level
-    largest_rate = upper_limit(disagreements, n, spent)
-    share = np.minimum(0.5 + margin / (2 * largest_rate), 1.0)
-    tails = special.bdtr(losses.astype(np.float64), np.maximum(disagreements, 1), share)
-    # A loss needs a disagreement: where these are rarer than the margin, the hypothesis is impossible.
-    return np.where(largest_rate <= margin, spent, np.where(disagreements > 0, np.minimum(tails + spent, 1.0), 1.0))
+    share = upper_limit(losses, disagreements, (1 - _INTERVAL_SHARE) * level)
+    return (2 * share - 1) * upper_limit(disagreements, n, _INTERVAL_SHARE * level)
 
 
-def upper_limit(successes: Counts, trials: int | Counts, error: float) -> FloatArray:
-    """Return the one-sided upper Clopper-Pearson limit of a rate, which fails with a chance of at most `error`."""
+def upper_limit(successes: FloatArray | Counts, trials: int | FloatArray | Counts, error: float) -> FloatArray:
+    """Return the one-sided upper Clopper-Pearson limit of a rate, which fails with a chance of at most `error`.
+
+    It is at or below a rate exactly where the binomial test of that rate rejects at level `error`; 1 without trials.
+    """
     special = _scipy_special()
     rest = np.maximum(trials - successes, 1)
     return np.where(successes < trials, special.betaincinv(successes + 1.0, rest, 1 - error), 1.0)
@@ -165,10 +159,10 @@ def exact_interval(successes: int, trials: int, confidence_level: float = 0.95) 
     return float(1 - upper_of_rest), float(upper)
 
 
-def walk_sequence(p_values: FloatArray, level: float) -> int:
-    """Return how many hypotheses, from the first on, a fixed-sequence test rejects at error level `level`."""
-    failing = np.flatnonzero(p_values > level)
-    return int(failing[0]) if len(failing) else len(p_values)
+def walk_sequence(limits: FloatArray, target: float) -> int:
+    """Return how many thresholds, from the first on, a fixed-sequence test certifies: all before a limit too high."""
+    failing = np.flatnonzero(limits > target)
+    return int(failing[0]) if len(failing) else len(limits)
 
 
 def count_wrong(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray) -> Counts:

@@ -15,7 +15,6 @@ POWER = 0.8
 """Chance of success at which a number of labels "would do"."""
 
 _GROWTH = 1.25
-_PRECISION = 1e-4
 _MOST_ROWS = 10_000_000
 _NORMAL_QUANTILE_OF_POWER = 0.8416
 
@@ -28,7 +27,7 @@ def unreached_risk(
     wrong = np.concatenate([calibration.wrong, certification.wrong])
     needed = _rows_for_risk(confidence, wrong, goal.risk, walk)
     failure = f"no threshold reaches target risk {goal.risk:g}"
-    return _error(failure, "risk", walk, goal.risk, _more_labels(needed, len(calibration), walk.n))
+    return _error(failure, "risk", walk, _more_labels(needed, len(calibration), walk.n))
 
 
 def unreached_accuracy(
@@ -37,17 +36,15 @@ def unreached_accuracy(
     """Return the error for an `EndToEnd` margin that the walk does not reach, with what is achievable."""
     needed = _rows_for_accuracy(certification, goal.margin, walk)
     failure = f"no threshold keeps system accuracy within margin {goal.margin:g} of the large model's"
-    return _error(failure, "margin", walk, goal.margin, _more_labels(needed, len(calibration), walk.n))
+    return _error(failure, "margin", walk, _more_labels(needed, len(calibration), walk.n))
 
 
-def _error(
-    failure: str, name: str, walk: RiskWalk | AccuracyWalk, target: float, more_labels: int | None
-) -> InfeasibleTargetError:
-    best = _lowest_certified(walk, target)
-    coverage = None if best is None else float(walk.accepted[walk.passed(best) - 1]) / walk.n
+def _error(failure: str, name: str, walk: RiskWalk | AccuracyWalk, more_labels: int | None) -> InfeasibleTargetError:
+    best = float(walk.limits[0])
+    coverage = None if best >= 1 else float(walk.accepted[walk.passed(best) - 1]) / walk.n
     achievable = (
         f"no {name} below 1 can be certified"
-        if best is None
+        if best >= 1
         else f"the lowest certified {name} is {best:.4f} at coverage {coverage:.3f}"
     )
     remedy = (
@@ -57,25 +54,11 @@ def _error(
     )
     return InfeasibleTargetError(
         f"{failure} on {walk.n} certification rows at level {1 - walk.level:g}; {achievable}; {remedy}",
-        best=best,
+        best=best if best < 1 else None,
         coverage=coverage,
         n=walk.n,
         more_labels=more_labels,
     )
-
-
-def _lowest_certified(walk: RiskWalk | AccuracyWalk, failed: float) -> float | None:
-    """Return the lowest target that the walk reaches, by bisection above one that it does not."""
-    reached = 0.999
-    if not walk.passed(reached):
-        return None
-    while reached - failed > _PRECISION:
-        middle = (reached + failed) / 2
-        if walk.passed(middle):
-            reached = middle
-        else:
-            failed = middle
-    return reached
 
 
 def _more_labels(needed: int | None, n_calibration: int, n: int) -> int | None:

@@ -1,7 +1,7 @@
 """Split labelled rows by a seeded hash of the input.
 
-A row's part depends on its own input and the seed only: the order of rows, and rows added later, move no other row, and
-equal inputs always stay together.
+A row's part depends on its own input, the seed and the share only: the order of rows moves none, and equal inputs
+always stay together.
 """
 
 from __future__ import annotations
@@ -27,6 +27,18 @@ def hash_inputs(inputs: Sequence[Any], seed: int) -> NDArray[np.uint64]:
 def as_uniform(hashes: NDArray[np.uint64]) -> FloatArray:
     """Return the hashes as numbers spread evenly over [0, 1)."""
     return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def default_certification_share(n: int) -> float:
+    """Return the share of n labelled rows that certify: nine tenths, of more than 1,000 rows all but n to the 2/3.
+
+    The others calibrate and put the thresholds in order. For that a few hundred are enough, and each costs coverage.
+
+    Example:
+        >>> [round(default_certification_share(n), 3) for n in (200, 1_000, 5_000, 100_000)]
+        [0.9, 0.9, 0.942, 0.978]
+    """
+    return max(0.9, 1 - n ** (-1 / 3)) if n else 0.9
 
 
 def data_fingerprint(inputs: Sequence[Any], labels: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 A fixed-sequence walk certifies nothing if its first threshold fails, so it must begin where passing is likeliest; and
 it loses coverage if its steps are coarse. Both choices cost power only: whatever they are, the certificate is valid.
+Neither depends on the target, so asking for less never gives less coverage.
 """
 
 from __future__ import annotations
@@ -9,22 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from langchain_datashunt.policy.certification import accepted_counts, accepted_sums, upper_limit
+from langchain_datashunt.policy.event_rates import fit_event_rates
 from langchain_datashunt.types import BoolArray, FloatArray
 
 MAX_THRESHOLDS = 2000
 _STEPS = np.array([1, 3, 5, 7]) / 8
 """Places of the thresholds between two neighbouring confidences: never on one, so that rounding moves no row across."""
 
-_DOUBT = 0.25
-"""Errors added to the expected ones: the very surest rows, which are few, would else seem too good."""
-_PESSIMISM = 0.9
-"""The walk begins where it is this likely to certify the lowest risk."""
+_MAX_STARTS = 60
+_LUCK = np.array([-1.2816, 0.0, 1.2816])[:, None]
+"""Standard deviations of the errors to come over which a start is judged: their 10, 50 and 90 % quantiles."""
+_DOUBT = 0.1
+"""Errors added to the expected ones: the fit may be wrong where rows are fewest, among the very surest."""
 _USUAL_LEVEL = 0.05
-_TINY = 1e-9
-_CALIBRATED = np.array([0.0, -1.0])
-"""Intercept and slope at which the error rate is ``1 - confidence``."""
-_MAX_STEPS = 50
-_CONVERGED = 1e-8
 
 
 def candidate_thresholds(confidence: FloatArray) -> FloatArray:
@@ -49,76 +47,71 @@ def candidate_thresholds(confidence: FloatArray) -> FloatArray:
 def order_for_risk(confidence: FloatArray, wrong: BoolArray, n: int) -> FloatArray:
     """Return the thresholds to test for `TargetRisk`, in order.
 
-    The walk begins where the lowest risk will probably be certified on n rows, and goes down to 0. The errors to
-    expect come from a logistic fit on the confidence, which is steadier than counting the few errors of few rows. The
-    order depends neither on the target nor on the confidence level, so a higher target never certifies less.
+    The walk begins where the lowest risk is expected to be certified on n rows, and goes down to 0. The order depends
+    neither on the target nor on the confidence level, so a higher target never certifies less.
 
     Args:
         confidence: ``(m,)`` of the calibration rows.
         wrong: ``(m,)`` on the calibration rows.
         n: Certification rows to come.
     """
-    from scipy.stats import binom  # noqa: PLC0415  an extra, needed only while fitting
-
     thresholds = candidate_thresholds(confidence)
-    share, risk = expected_risk(confidence, wrong, thresholds)
-    rows = np.maximum(share * len(confidence), _DOUBT)
-    doubted = risk + (1 - risk) * _DOUBT / (rows + _DOUBT)
-    accepted = np.floor(n * share).astype(np.intp)
-    errors = binom.ppf(_PESSIMISM, accepted, doubted).astype(np.intp)
-    return thresholds[int(np.argmin(upper_limit(errors, accepted, _USUAL_LEVEL))) :]
+    starts = np.unique(np.linspace(0, len(thresholds) - 1, _MAX_STARTS).astype(np.intp))
+    limits = expected_risk_limits(confidence, wrong, thresholds[starts], n)
+    return thresholds[starts[int(np.argmin(limits))] :]
 
 
-def order_for_accuracy(
-    confidence: FloatArray, losses: BoolArray, gains: BoolArray, n: int, margin: float
-) -> FloatArray:
+def order_for_accuracy(confidence: FloatArray, losses: BoolArray, gains: BoolArray, n: int) -> FloatArray:
     """Return the thresholds to test for `EndToEnd`, in order.
 
-    The walk begins where the loss of accuracy is expected to stay below the margin by the most standard deviations on
-    n rows, and goes down to 0.
+    The walk begins where the system is expected to be ahead of the large model by the most standard deviations on n
+    rows, and goes down to 0. The order depends neither on the margin asked for nor on the confidence level, so a wider
+    margin never certifies less.
 
     Args:
         confidence: ``(m,)`` of the calibration rows.
         losses: ``(m,)`` where the small model is wrong and the large one right.
         gains: ``(m,)`` where the small model is right and the large one wrong.
         n: Certification rows to come.
-        margin: The accuracy that may be lost.
     """
     thresholds = candidate_thresholds(confidence)
     scale = n / len(confidence)
-    lost = scale * accepted_sums(confidence, fitted_rates(confidence, losses), thresholds)
-    gained = scale * accepted_sums(confidence, fitted_rates(confidence, gains), thresholds)
-    deviations = (n * margin + gained - lost) / np.sqrt(lost + gained + 1)
-    return thresholds[int(np.argmax(deviations)) :]
+    lost = scale * accepted_sums(confidence, fit_event_rates(confidence, losses).expected(), thresholds)
+    gained = scale * accepted_sums(confidence, fit_event_rates(confidence, gains).expected(), thresholds)
+    return thresholds[int(np.argmax((gained - lost) / np.sqrt(lost + gained + 1))) :]
 
 
 def expected_risk(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return coverage and smoothed selective risk at each threshold, as far as the rows show them."""
-    accepted = accepted_counts(confidence, thresholds)
-    errors = accepted_sums(confidence, fitted_rates(confidence, wrong), thresholds)
-    return accepted / len(confidence), np.clip(errors / np.maximum(accepted, 1), 0.0, 1.0)
+    rates = fit_event_rates(confidence, wrong).expected()
+    return accepted_counts(confidence, thresholds) / len(confidence), _mean_rates(confidence, rates, thresholds)
 
 
-def fitted_rates(confidence: FloatArray, events: BoolArray) -> FloatArray:
-    """Return the chance of an event at each row, from a logistic fit on the log-odds of the confidence.
+def expected_risk_limits(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray, n: int) -> FloatArray:
+    """Return the risk that is expected to be certified at each threshold on n rows to come.
 
-    A weak ridge draws the fit towards ``1 - confidence``, the error rate of a calibrated model, so that few rows, or
-    rows without any event, give sensible rates.
+    It is the mean of the exact upper limit, over what the rows leave open about the rate of errors and over the luck of
+    the rows to come. The rates come from a logistic fit on the confidence, which is steadier than counting the few
+    errors of few rows.
+
+    Args:
+        confidence: ``(m,)`` of the calibration rows.
+        wrong: ``(m,)`` on the calibration rows.
+        thresholds: ``(t,)``.
+        n: Certification rows to come.
     """
-    log_odds = np.log(np.maximum(confidence, _TINY) / np.maximum(1 - confidence, _TINY))
-    design = np.column_stack([np.ones_like(log_odds), log_odds])
-    weights = _CALIBRATED.copy()
-    for _ in range(_MAX_STEPS):
-        rates = _sigmoid(design @ weights)
-        gradient = design.T @ (events - rates) - (weights - _CALIBRATED)
-        curvature = (design * (rates * (1 - rates))[:, None]).T @ design + np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        step /= max(1.0, float(np.abs(step).max()))  # a full Newton step may overshoot where rates saturate
-        weights += step
-        if np.abs(step).max() < _CONVERGED:
-            break
-    return _sigmoid(design @ weights)
+    counts = accepted_counts(confidence, thresholds)
+    accepted = np.floor(n * counts / len(confidence))
+    doubt = _DOUBT / (np.maximum(counts, 1) + _DOUBT)
+    limits = np.zeros(len(thresholds))
+    for weight, rates in fit_event_rates(confidence, wrong).possible():
+        risk = _mean_rates(confidence, rates, thresholds)
+        risk = risk + (1 - risk) * doubt
+        errors = accepted * risk + _LUCK * np.sqrt(accepted * risk * (1 - risk))
+        limits += weight * upper_limit(np.clip(errors, 0, accepted), accepted, _USUAL_LEVEL).mean(axis=0)
+    return limits
 
 
-def _sigmoid(values: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -500, 500))))
+def _mean_rates(confidence: FloatArray, rates: FloatArray, thresholds: FloatArray) -> FloatArray:
+    sums, counts = accepted_sums(confidence, rates, thresholds), accepted_counts(confidence, thresholds)
+    return np.clip(sums / np.maximum(counts, 1), 0.0, 1.0)

@@ -8,8 +8,8 @@ from langchain_datashunt.errors import CalibrationDataError
 from langchain_datashunt.policy.certification import (
     accepted_counts,
     count_wrong,
-    non_inferiority_p_values,
-    risk_p_values,
+    margin_limits,
+    upper_limit,
     walk_sequence,
 )
 from langchain_datashunt.policy.threshold_order import order_for_accuracy, order_for_risk
@@ -58,7 +58,10 @@ class ScoredRows:
 
 
 class RiskWalk:
-    """The fixed sequence of thresholds for `TargetRisk`, with what the certification rows count at each."""
+    """The fixed sequence of thresholds for `TargetRisk`, with what the certification rows count at each.
+
+    Neither depends on a target, so a higher one never passes less.
+    """
 
     def __init__(self, calibration: ScoredRows, certification: ScoredRows, level: float) -> None:
         self.level = level
@@ -66,29 +69,28 @@ class RiskWalk:
         self.thresholds = order_for_risk(calibration.confidence, calibration.wrong, self.n)
         self.accepted = accepted_counts(certification.confidence, self.thresholds)
         self.errors = count_wrong(certification.confidence, certification.wrong, self.thresholds)
+        self.limits = upper_limit(self.errors, self.accepted, level)
 
     def passed(self, target: float) -> int:
         """Return how many thresholds, from the first on, are certified to keep the risk at or below `target`."""
-        return walk_sequence(risk_p_values(self.errors, self.accepted, target), self.level)
+        return walk_sequence(self.limits, target)
 
 
 class AccuracyWalk:
     """The fixed sequence of thresholds for `EndToEnd`, with what the certification rows count at each.
 
-    The order is chosen for one margin, before any certification row is counted.
+    Neither depends on a margin, so a wider one never passes less.
     """
 
-    def __init__(self, calibration: ScoredRows, certification: ScoredRows, margin: float, level: float) -> None:
+    def __init__(self, calibration: ScoredRows, certification: ScoredRows, level: float) -> None:
         self.level = level
         self.n = len(certification)
-        self.thresholds = order_for_accuracy(
-            calibration.confidence, calibration.losses, calibration.gains, self.n, margin
-        )
+        self.thresholds = order_for_accuracy(calibration.confidence, calibration.losses, calibration.gains, self.n)
         self.accepted = accepted_counts(certification.confidence, self.thresholds)
         self.losses = count_wrong(certification.confidence, certification.losses, self.thresholds)
         self.gains = count_wrong(certification.confidence, certification.gains, self.thresholds)
+        self.limits = margin_limits(self.losses, self.gains, self.n, level)
 
     def passed(self, margin: float) -> int:
         """Return how many thresholds, from the first on, are certified together to lose at most `margin`."""
-        p_values = non_inferiority_p_values(self.losses, self.gains, self.n, margin, self.level)
-        return walk_sequence(p_values, self.level)
+        return walk_sequence(self.limits, margin)

@@ -95,7 +95,7 @@ def find_end_to_end(calibration: ScoredRows, certification: ScoredRows, goal: En
         CalibrationDataError: The large model's answers are not known.
         InfeasibleTargetError: Nothing can be certified.
     """
-    walk = AccuracyWalk(calibration, certification, goal.margin, 1 - goal.confidence_level)
+    walk = AccuracyWalk(calibration, certification, 1 - goal.confidence_level)
     passed = walk.passed(goal.margin)
     if not passed:
         raise unreached_accuracy(calibration, certification, goal, walk)

@@ -1,9 +1,9 @@
-"""Does the shunt pay? SHUNT or DO NOT SHUNT, with the reason in a sentence and the point where it turns."""
+"""Does the shunt pay? SHUNT, DO NOT SHUNT or NO LARGE MODEL NEEDED, with the reason and the point where it turns."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,13 +13,21 @@ from langchain_datashunt.types import BoolArray, FloatArray
 _NORMAL_975 = 1.959964
 TOLERATED_LOSS = 0.01
 
+Use = Literal["cascade", "large_model", "small_model"]
+_HEADLINES: dict[Use, str] = {
+    "cascade": "SHUNT",
+    "large_model": "DO NOT SHUNT",
+    "small_model": "NO LARGE MODEL NEEDED",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether to shunt, and why.
+    """What to use, and why.
 
     Attributes:
-        shunt: True for SHUNT.
+        use: ``cascade`` (SHUNT); ``large_model`` alone (DO NOT SHUNT); or ``small_model`` alone (NO LARGE MODEL
+            NEEDED): the cascade is worth it and accepted every input, so the small model does all by itself.
         reason: One sentence.
         large_cost: Of the large model alone, an input.
         cascade_cost: Of the cascade, an input: one small call on every input, one large call on the deferred.
@@ -29,7 +37,7 @@ class Verdict:
         break_even_inputs: Inputs after which the setup is paid for; None where nothing is saved.
     """
 
-    shunt: bool
+    use: Use
     reason: str
     large_cost: float
     cascade_cost: float
@@ -38,9 +46,14 @@ class Verdict:
     break_even_price: float | None
     break_even_inputs: int | None
 
+    @property
+    def shunt(self) -> bool:
+        """Whether to put both models to work."""
+        return self.use == "cascade"
+
     def __str__(self) -> str:
         """Return the verdict as it is printed."""
-        return f"{'SHUNT' if self.shunt else 'DO NOT SHUNT'}: {self.reason}"
+        return f"{_HEADLINES[self.use]}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -56,7 +69,8 @@ def judge_worth(
     """Judge a cascade on rows that chose neither its threshold nor its models.
 
     It is SHUNT where the cascade is shown to be cheaper and, if the large model's answers are known, shown to lose no
-    more accuracy than tolerated. Whatever stays open is DO NOT SHUNT, and the reason says what is open.
+    more accuracy than tolerated; where it then accepts every input, it is NO LARGE MODEL NEEDED. Whatever stays open is
+    DO NOT SHUNT, and the reason says what is open.
 
     Args:
         accepted: ``(n,)`` whether the small model answers, n at least 1.
@@ -69,9 +83,9 @@ def judge_worth(
     saving, interval = _saving(large, cascade)
     saved_per_input = float((large - cascade).mean())
     coverage = float(accepted.mean())
-    shunt, reason = _reason(coverage, saving, interval, accuracy_change, tolerated_loss)
+    pays, reason = _reason(coverage, saving, interval, accuracy_change, tolerated_loss)
     return Verdict(
-        shunt=shunt,
+        use="large_model" if not pays else "small_model" if accepted.all() else "cascade",
         reason=reason,
         large_cost=float(large.mean()),
         cascade_cost=float(cascade.mean()),
@@ -109,7 +123,8 @@ def _cost_reason(coverage: float, saving: float, interval: tuple[float, float]) 
         return False, f"at coverage {coverage:.3f} it costs as much as the large model alone or more ({-saving:+.1%})"
     if low <= 0:
         return False, f"whether it saves is open: {saving:+.1%} of the bill, 95 % interval {low:+.1%} to {high:+.1%}"
-    return True, f"it saves {saving:.1%} of the bill (95 % interval {low:.1%} to {high:.1%})"
+    saved = f"it saves {saving:.1%} of the bill (95 % interval {low:.1%} to {high:.1%})"
+    return True, f"the small model answers every input; {saved}" if coverage == 1 else saved
 
 
 def _saving(large: FloatArray, cascade: FloatArray) -> tuple[float, tuple[float, float]]:

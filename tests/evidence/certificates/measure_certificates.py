@@ -1,4 +1,4 @@
-"""Simulate all settings, and write what docs/guarantees.md shows: the results, their table, their figure.
+"""Simulate all settings, and write what docs/thresholds.md shows: the results, their table, their figure.
 
 ::
 
@@ -24,7 +24,7 @@ SHOWN = [*RULES, CONFORMAL]
 
 def run_all(repetitions: int, workers: int) -> list[Result]:
     results: list[Result] = []
-    settings = [(name, n, repetitions) for name, n in product(POPULATIONS, SIZES)]
+    settings = [(name, n, repetitions) for n, name in product(reversed(SIZES), POPULATIONS)]
     with ProcessPoolExecutor(workers) as pool:
         for batch in pool.map(_run, settings):
             results += batch

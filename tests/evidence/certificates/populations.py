@@ -34,29 +34,42 @@ class Population:
         calibrated = calibration.apply(self.probabilities)
         labels = calibrated.argmax(axis=1)
         error = 1 - np.take_along_axis(self.chances, labels[:, None], axis=1)[:, 0]
-        return Truth(calibrated, calibrated.max(axis=1), error)
+        confidence = calibrated.max(axis=1)
+        order = np.argsort(confidence, kind="stable")
+        return Truth(calibrated, error, confidence[order], np.append(0, np.cumsum(error[order[::-1]])))
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The pool under one calibration: exact risk and coverage of any rule."""
+    """The pool under one calibration: exact risk and coverage of any rule.
+
+    Attributes:
+        calibrated: ``(N, k)``.
+        error: ``(N,)`` chances that the small model is wrong.
+        levels: ``(N,)`` confidences, rising.
+        sums: ``(N + 1,)`` errors to expect among so many of the surest rows.
+    """
 
     calibrated: Floats
-    confidence: Floats
     error: Floats
+    levels: Floats
+    sums: Floats
 
     def of(self, accepted: NDArray[np.bool_]) -> tuple[float, float]:
         """Return the selective risk (0 where nothing is accepted) and the coverage."""
         return float(self.error[accepted].mean()) if accepted.any() else 0.0, float(accepted.mean())
 
+    def at(self, threshold: float) -> tuple[float, float]:
+        """Return the same of all rows at or above a threshold."""
+        n = len(self.levels) - int(np.searchsorted(self.levels, threshold, side="left"))
+        return float(self.sums[n]) / max(n, 1), n / len(self.levels)
+
     def best_coverage(self, target: float) -> float:
         """Return the coverage of an oracle that knows the risk of every threshold."""
-        order = np.argsort(-self.confidence, kind="stable")
-        sorted_confidence = self.confidence[order]
-        risks = np.cumsum(self.error[order]) / np.arange(1, len(order) + 1)
-        last_of_ties = np.append(np.diff(sorted_confidence) != 0, True)
-        good = np.flatnonzero(last_of_ties & (risks <= target))
-        return float(good[-1] + 1) / len(order) if len(good) else 0.0
+        n = np.arange(1, len(self.levels) + 1)
+        last_of_ties = np.append(np.diff(self.levels[::-1]) != 0, True)
+        good = np.flatnonzero(last_of_ties & (self.sums[1:] <= target * n))
+        return float(good[-1] + 1) / len(n) if len(good) else 0.0
 
 
 def _two_classes(name: str, seed: int, report: Callable[[Floats], Floats], noise: float = 0.0) -> Population:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from langchain_datashunt.policy.certification import (
@@ -10,7 +12,7 @@ from langchain_datashunt.policy.certification import (
     accepted_sums,
     critical_errors,
     exact_interval,
-    non_inferiority_p_values,
+    margin_limits,
     passing_power,
     risk_p_values,
     upper_limit,
@@ -64,26 +66,37 @@ def test_without_trials_every_rate_is_possible() -> None:
     assert exact_interval(0, 0) == (0.0, 1.0)
 
 
-def test_a_walk_stops_at_the_first_failure() -> None:
+def test_a_walk_stops_at_the_first_limit_above_the_target() -> None:
     assert walk_sequence(np.array([0.01, 0.05, 0.06, 0.0]), 0.05) == 2
     assert walk_sequence(np.array([0.06, 0.0]), 0.05) == 0
     assert walk_sequence(np.array([0.0, 0.0]), 0.05) == 2
 
 
-def test_with_margin_zero_the_test_is_mcnemars() -> None:
-    p_value = non_inferiority_p_values(np.array([4]), np.array([15]), 1_000, 0.0, LEVEL)[0]
-    assert p_value == pytest.approx(binomtest(4, 19, 0.5, alternative="less").pvalue)
+@given(trials=st.integers(1, 2_000), share=st.floats(0, 1), target=st.floats(0.001, 0.999))
+def test_a_limit_is_at_or_below_a_target_where_the_exact_test_rejects_it(
+    trials: int, share: float, target: float
+) -> None:
+    errors = np.array([int(share * trials)])
+    p_value = float(risk_p_values(errors, np.array([trials]), target)[0])
+    assume(abs(p_value - LEVEL) > 1e-9)
+    assert (upper_limit(errors, np.array([trials]), LEVEL)[0] <= target) == (p_value <= LEVEL)
+
+
+def test_with_margin_zero_the_test_is_mcnemars_at_nearly_the_full_level() -> None:
+    for losses, gains in ((4, 15), (5, 15), (6, 15), (0, 5), (0, 4), (30, 40)):
+        p_value = binomtest(losses, losses + gains, 0.5, alternative="less").pvalue
+        limit = margin_limits(np.array([losses]), np.array([gains]), 1_000, LEVEL)[0]
+        assert (limit <= 0) == (p_value <= 0.98 * LEVEL)
 
 
 def test_a_rate_of_disagreement_below_the_margin_certifies_by_itself() -> None:
-    assert non_inferiority_p_values(np.array([0]), np.array([0]), 5_000, 0.01, LEVEL)[0] < LEVEL
-    assert non_inferiority_p_values(np.array([0]), np.array([0]), 100, 0.01, LEVEL)[0] == 1
+    assert margin_limits(np.array([0]), np.array([0]), 5_000, LEVEL)[0] < 0.01
+    assert margin_limits(np.array([0]), np.array([0]), 100, LEVEL)[0] > 0.01
 
 
-def test_fewer_losses_never_raise_the_p_value() -> None:
-    losses = np.arange(60)
-    p_values = non_inferiority_p_values(losses, np.full(60, 20), 2_000, 0.01, LEVEL)
-    assert (np.diff(p_values) >= -1e-12).all()
+def test_fewer_losses_never_raise_the_limit() -> None:
+    limits = margin_limits(np.arange(60), np.full(60, 20), 2_000, LEVEL)
+    assert (np.diff(limits) >= -1e-12).all()
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.01, 0.03])
@@ -92,7 +105,7 @@ def test_an_inferior_system_passes_no_more_often_than_the_level_says(margin: flo
     n, repetitions = 1_000, 20_000
     rates = [gain_rate + margin, gain_rate, 1 - 2 * gain_rate - margin]
     losses, gains, _ = np.random.default_rng(0).multinomial(n, rates, size=repetitions).T
-    passed = (non_inferiority_p_values(losses, gains, n, margin, LEVEL) <= LEVEL).sum()
+    passed = (margin_limits(losses, gains, n, LEVEL) < margin).sum()
     assert passed <= binom.ppf(0.9999, repetitions, LEVEL)
 
 

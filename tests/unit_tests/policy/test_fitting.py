@@ -14,6 +14,7 @@ from langchain_datashunt.policy.calibration import TemperatureScaling
 from langchain_datashunt.policy.costs import CallCosts
 from langchain_datashunt.policy.goals import EndToEnd, Goal, MaxDeferral, TargetRisk
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.splitting import default_certification_share
 
 CLASSES = ("negative", "positive")
 
@@ -95,6 +96,13 @@ def test_the_rows_are_split_in_the_shares_that_were_asked_for() -> None:
     assert (data.certification_share, data.seed) == (0.7, 0)
 
 
+def test_of_many_rows_nearly_all_certify() -> None:
+    data = fit().data
+    assert data is not None
+    assert data.certification_share == default_certification_share(len(INPUTS))
+    assert data.n_calibration == pytest.approx(len(INPUTS) ** (2 / 3), rel=0.2)
+
+
 def test_the_certificate_holds_on_fresh_rows() -> None:
     policy = fit()
     inputs, labels, _ = draw(50_000, seed=9)
@@ -106,7 +114,7 @@ def test_the_certificate_holds_on_fresh_rows() -> None:
 
 
 def test_calibration_undoes_the_models_overconfidence() -> None:
-    policy = fit()
+    policy = fit(certification_share=0.7)
     assert isinstance(policy.calibration, TemperatureScaling)
     assert policy.calibration.temperature == pytest.approx(2.0, rel=0.15)
     assert policy.metrics is not None
@@ -115,8 +123,8 @@ def test_calibration_undoes_the_models_overconfidence() -> None:
 
 
 def test_equal_inputs_stay_in_one_part() -> None:
-    twice = fit_policy(SayingModel(), INPUTS * 2, LABELS * 2, TargetRisk(0.05)).data
-    once = fit().data
+    twice = fit_policy(SayingModel(), INPUTS * 2, LABELS * 2, TargetRisk(0.05), certification_share=0.9).data
+    once = fit(certification_share=0.9).data
     assert twice is not None
     assert once is not None
     assert twice.n_calibration == 2 * once.n_calibration

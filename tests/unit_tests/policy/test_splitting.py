@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, hash_inputs
+from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, default_certification_share, hash_inputs
 
 
 @given(inputs=st.lists(st.text(), max_size=20), seed=st.integers(-5, 5))
@@ -17,6 +17,16 @@ def test_an_inputs_hash_depends_on_it_and_the_seed_only(inputs: list[str], seed:
 def test_another_seed_splits_otherwise() -> None:
     inputs = [str(i) for i in range(100)]
     assert (hash_inputs(inputs, 0) != hash_inputs(inputs, 1)).all()
+
+
+@given(n=st.integers(0, 10**9))
+def test_more_rows_never_leave_fewer_to_calibrate_nor_to_certify(n: int) -> None:
+    calibrating, certifying = (
+        [rows * share for rows in (n, n + 1) for share in [part(default_certification_share(rows))]]
+        for part in (lambda share: 1 - share, lambda share: share)
+    )
+    assert calibrating[0] <= calibrating[1] + 1e-6
+    assert certifying[0] <= certifying[1] + 1e-6
 
 
 def test_hashes_are_spread_evenly() -> None:

@@ -34,6 +34,26 @@ def test_accepting_nothing_is_only_waste() -> None:
     assert verdict.break_even_inputs is None
 
 
+def test_accepting_everything_needs_no_large_model() -> None:
+    verdict = judge_worth(~NONE, CallCosts(small=0.01, large=1.0), (-0.002, 0.03))
+    assert verdict.use == "small_model"
+    assert not verdict.shunt
+    assert str(verdict).startswith("NO LARGE MODEL NEEDED: the small model answers every input; it saves 99.0%")
+    assert verdict.to_dict()["use"] == "small_model"
+
+
+def test_one_deferred_input_needs_the_large_model() -> None:
+    accepted = ~NONE
+    accepted[0] = False
+    assert judge_worth(accepted, CallCosts(small=0.01, large=1.0), (0.0, 0.03)).use == "cascade"
+
+
+def test_accepting_everything_at_a_loss_of_accuracy_is_not_worth_it() -> None:
+    verdict = judge_worth(~NONE, CallCosts(small=0.01, large=1.0), (-0.05, -0.02))
+    assert verdict.use == "large_model"
+    assert str(verdict).startswith("DO NOT SHUNT: the small model answers every input")
+
+
 def test_a_small_call_that_is_too_dear_is_not_worth_it() -> None:
     verdict = judge_worth(HALF, CallCosts(small=0.9, large=1.0))
     assert str(verdict).startswith("DO NOT SHUNT: at coverage 0.500 it costs")
