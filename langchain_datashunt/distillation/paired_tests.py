@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from langchain_datashunt.policy.certification import exact_interval, non_inferiority_p_values
+from langchain_datashunt.policy.certification import exact_interval, margin_limits
 from langchain_datashunt.policy.shortfalls import POWER
 from langchain_datashunt.types import BoolArray
 
@@ -44,9 +44,9 @@ class PairedChange:
         return cls((gains - losses) / n, interval, gains, losses, n, error_level)
 
     def above(self, margin: float) -> bool:
-        """Return whether the change is shown to be above ``-margin``; see `non_inferiority_p_values`."""
+        """Return whether the change is shown to be above ``-margin``; see `margin_limits`."""
         counts = np.array([self.losses]), np.array([self.gains])
-        return bool(non_inferiority_p_values(*counts, self.n, margin, self.error_level)[0] <= self.error_level)
+        return bool(margin_limits(*counts, self.n, self.error_level)[0] <= margin)
 
     def rows_needed(self, margin: float) -> int | None:
         """Return the rows with which `above` would succeed four times in five if the change is as observed.

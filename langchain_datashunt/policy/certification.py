@@ -159,10 +159,15 @@ def exact_interval(successes: int, trials: int, confidence_level: float = 0.95) 
     return float(1 - upper_of_rest), float(upper)
 
 
-def walk_sequence(limits: FloatArray, target: float) -> int:
-    """Return how many thresholds, from the first on, a fixed-sequence test certifies: all before a limit too high."""
-    failing = np.flatnonzero(limits > target)
-    return int(failing[0]) if len(failing) else len(limits)
+def walk_sequence(values: FloatArray, bound: float) -> int:
+    """Return how many hypotheses, from the first on, a fixed-sequence test rejects.
+
+    Args:
+        values: p-values, or upper limits of what is tested, in the order of the walk.
+        bound: The error level, or the target: the walk stops at the first value above it.
+    """
+    failing = np.flatnonzero(values > bound)
+    return int(failing[0]) if len(failing) else len(values)
 
 
 def count_wrong(confidence: FloatArray, wrong: BoolArray, thresholds: FloatArray) -> Counts:
