@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -52,9 +55,48 @@ class Parts:
 
 
 def unfitted_model() -> Any:
-    """TF-IDF of words and pairs of words, and logistic regression."""
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=WORDS_AND_MARKS)
-    return make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
+    """TF-IDF of words and pairs of words that stand in two training texts, and logistic regression."""
+    return make_pipeline(CountedWords(), TfidfTransformer(sublinear_tf=True), LogisticRegression(C=10.0, max_iter=1000))
+
+
+class CountedWords(TransformerMixin, BaseEstimator):
+    """``CountVectorizer(ngram_range=(1, 2), min_df=2)`` on texts that were counted once: a loop fits forty models."""
+
+    def fit(self, texts: Sequence[str], labels: Any = None) -> CountedWords:
+        in_texts = np.bincount(_counts(texts).indices, minlength=_COUNTED.width)
+        self.columns_ = np.flatnonzero(in_texts >= 2)
+        return self
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        return _counts(texts)[:, self.columns_]
+
+
+class _Counted:
+    """The counts of every text that will be asked for, over one vocabulary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.matrix: Any = None
+        self.width = 0
+
+    def count(self, texts: Sequence[str]) -> None:
+        self.rows = {text: row for row, text in enumerate(texts)}
+        words = CountVectorizer(ngram_range=(1, 2), token_pattern=WORDS_AND_MARKS, dtype=np.float64)
+        self.matrix = words.fit_transform(texts).tocsr()
+        self.width = self.matrix.shape[1]
+
+
+_COUNTED = _Counted()
+
+
+def count_words(parts: Parts) -> None:
+    """Count the words of all rows, before any model is fitted."""
+    together = [part.texts for part in (parts.gold, parts.gate, parts.stream, parts.test)]
+    _COUNTED.count(list(dict.fromkeys(text for texts in together for text in texts)))
+
+
+def _counts(texts: Sequence[str]) -> Any:
+    return _COUNTED.matrix[[_COUNTED.rows[text] for text in texts]]
 
 
 @dataclass(frozen=True)
@@ -82,8 +124,9 @@ class Score:
     @classmethod
     def of(cls, served: Served, rows: Rows) -> Score:
         right_large = np.array(rows.answers(LARGE_MODEL), dtype=object) == rows.labels
-        right_small = np.asarray(served.small.predict(rows.texts)) == rows.labels
-        accepted = served.accepts(rows.texts)
+        probabilities = served.small.predict_proba(rows.texts)
+        right_small = served.small.classes_[probabilities.argmax(axis=1)] == rows.labels
+        accepted = np.zeros(len(rows), bool) if served.policy is None else served.policy.accepts(probabilities)
         risk = float((~right_small[accepted]).mean()) if accepted.any() else 0.0
         system = np.where(accepted, right_small, right_large)
         return cls(1 - float(accepted.mean()), float(system.mean()), risk, float(right_small.mean()))
@@ -107,21 +150,21 @@ class Seen:
         self.samples += hard_samples(asked)
 
 
-def hard_samples(rows: Rows) -> list[HardSample]:
+def hard_samples(rows: Rows, teacher: str = LARGE_MODEL) -> list[HardSample]:
     """The records of requests that the large model answered."""
     return [
         HardSample(
             input=text,
             route="large",
             reason="below_threshold",
-            teacher=LARGE_MODEL,
+            teacher=teacher,
             teacher_kind="llm",
             label=answer,
             complete=answer is not None,
             created_at=0.0,
             id=row["id"],
         )
-        for text, answer, row in zip(rows.texts, rows.answers(LARGE_MODEL), rows.raw, strict=True)
+        for text, answer, row in zip(rows.texts, rows.answers(teacher), rows.raw, strict=True)
     ]
 
 
@@ -131,3 +174,12 @@ def served_with(gate: PromotionGate, small: Any) -> Served:
         return Served(small, gate.fit_policy(small))
     except InfeasibleTargetError:
         return Served(small, None)
+
+
+def seeds_to_measure() -> Iterator[int]:
+    """Yield the seeds that the command line asks for, five by default."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=5)
+    for seed in range(parser.parse_args().seeds):
+        print(f"seed {seed}", flush=True)
+        yield seed

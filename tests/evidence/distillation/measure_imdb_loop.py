@@ -5,7 +5,6 @@ Run: ``python -m tests.evidence.distillation.measure_imdb_loop``, about an hour 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 from sklearn.base import clone
 
 from langchain_datashunt.distillation.distilling import distill
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
 from langchain_datashunt.policy.goals import TargetRisk
+from langchain_datashunt.types import FloatArray
 from tests.evidence.distillation.learning_streams import (
     RISK,
     ROUNDS,
@@ -25,12 +26,15 @@ from tests.evidence.distillation.learning_streams import (
     Score,
     Seen,
     Served,
+    count_words,
     hard_samples,
+    seeds_to_measure,
     served_with,
     unfitted_model,
 )
 from tests.evidence.recorded.recorded_rows import recorded_folder
 
+ALL_LABELS = "(d) LLM labels of all requests"
 Learn = Callable[[Served, Seen], Any]
 
 
@@ -48,6 +52,7 @@ class Entry:
 def loop_of_one_seed(folder: Path, seed: int) -> list[Entry]:
     """Return the scores of all ways of learning after each round."""
     parts = Parts.of(folder, seed)
+    count_words(parts)
     with tempfile.TemporaryDirectory() as scratch:
         gate = PromotionGate(
             parts.gate.texts, parts.gate.labels.tolist(), goal=TargetRisk(RISK), ledger=Path(scratch, "gate.json")
@@ -128,7 +133,7 @@ def _all_llm(parts: Parts, gate: PromotionGate, paid: Sequence[int], seed: int) 
     entries = []
     for way, budgets in (
         ("(d) random LLM labels, same cost", paid),
-        ("(d) LLM labels of all requests", [len(parts.stream) * (turn + 1) // ROUNDS for turn in range(ROUNDS)]),
+        (ALL_LABELS, [len(parts.stream) * (turn + 1) // ROUNDS for turn in range(ROUNDS)]),
     ):
         for turn, budget in enumerate(budgets):
             arrived = len(parts.stream) * (turn + 1) // ROUNDS
@@ -152,32 +157,48 @@ def _suspicions(suspected: Sequence[Any], parts: Parts) -> int:
 
 
 def print_entries(by_seed: Sequence[Sequence[Entry]]) -> None:
-    """Print means over seeds, with the least and the most."""
-    print("\n| round | way | LLM labels | deferral | of the start | system accuracy | selective risk | small alone |")
-    print("|---|---|---|---|---|---|---|---|")
+    """Print means over seeds with the least and the most, and of changes of accuracy the 95 % t interval over seeds."""
+    print(
+        "\n| round | way | LLM labels | deferral | of the start | share of the cut by all labels "
+        "| system accuracy | its change from the start | selective risk | small alone |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for place, first in enumerate(by_seed[0]):
         entries = [seed[place] for seed in by_seed]
-        shares = [seed[place].score.deferral / seed[0].score.deferral for seed in by_seed]
+        starts = [seed[0].score for seed in by_seed]
+        deferrals = np.array([entry.score.deferral for entry in entries])
+        start = np.array([score.deferral for score in starts])
+        with_all = np.array([_with_all_labels(seed, first.turn) for seed in by_seed])
+        changes = [
+            entry.score.system_accuracy - score.system_accuracy for entry, score in zip(entries, starts, strict=True)
+        ]
         print(
             f"| {first.turn} | {first.way} | {np.mean([entry.labels_paid for entry in entries]):,.0f} "
-            f"| {_spread([entry.score.deferral for entry in entries])} | {np.mean(shares):.2f} "
-            f"| {_spread([entry.score.system_accuracy for entry in entries])} "
+            f"| {_spread(deferrals)} | {(deferrals / start).mean():.2f} "
+            f"| {(start - deferrals).mean() / max((start - with_all).mean(), 1e-9) if first.turn else 0:.2f} "
+            f"| {_spread([entry.score.system_accuracy for entry in entries])} | {_interval(changes)} "
             f"| {_spread([entry.score.selective_risk for entry in entries])} "
             f"| {np.mean([entry.score.small_accuracy for entry in entries]):.3f} |"
         )
+    for entries in by_seed:
+        print("; ".join(f"round {entry.turn}: {entry.note}" for entry in entries if entry.note))
 
 
-def _spread(values: Sequence[float]) -> str:
+def _with_all_labels(entries: Sequence[Entry], turn: int) -> float:
+    found = [entry for entry in entries if entry.turn == turn and entry.way == ALL_LABELS]
+    return found[0].score.deferral if found else entries[0].score.deferral
+
+
+def _spread(values: Sequence[float] | FloatArray) -> str:
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
+def _interval(changes: Sequence[float]) -> str:
+    if len(changes) < 2 or not np.std(changes):
+        return f"{np.mean(changes):+.4f}"
+    half = float(t.ppf(0.975, len(changes) - 1)) * np.std(changes, ddof=1) / np.sqrt(len(changes))
+    return f"{np.mean(changes):+.4f} ({np.mean(changes) - half:+.4f} to {np.mean(changes) + half:+.4f})"
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=5)
-    results = []
-    for number in range(parser.parse_args().seeds):
-        print(f"seed {number}", flush=True)
-        results.append(loop_of_one_seed(recorded_folder(), number))
-        for each in results[-1]:
-            print(" ", each, flush=True)
-    print_entries(results)
+    print_entries([loop_of_one_seed(recorded_folder(), seed) for seed in seeds_to_measure()])

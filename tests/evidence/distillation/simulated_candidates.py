@@ -1,0 +1,170 @@
+"""Candidates that are no better than the serving model, drawn from a known population, and how often a gate is fooled.
+
+Run: ``python -m tests.evidence.distillation.simulated_candidates``, some minutes on one CPU core.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langchain_datashunt.distillation.promotion_gate import PromotionGate
+from langchain_datashunt.policy.goals import TargetRisk
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.types import FloatArray
+
+GATE_ROWS, TRUTH_ROWS = 2_000, 100_000
+CANDIDATES = 500
+LOOKS = 10
+BUDGET = 0.05
+MARGIN = 0.01
+GOAL = TargetRisk(0.05, confidence_level=0.975)
+"""At the level of the first look, so that serving model and candidate are served alike."""
+
+LARGE_ACCURACY = 0.95
+
+
+@dataclass(frozen=True)
+class World:
+    """A population: how sure the best possible model would be of each input, and its label."""
+
+    log_odds: FloatArray
+    labels: FloatArray
+    large_right: FloatArray
+
+    @classmethod
+    def draw(cls, n: int, rng: np.random.Generator) -> World:
+        log_odds = rng.normal(0.0, 6.0, n)
+        labels = rng.random(n) < 1 / (1 + np.exp(-log_odds))
+        return cls(log_odds, labels, rng.random(n) < LARGE_ACCURACY)
+
+
+class Drawn:
+    """A small model: the best possible log-odds, blurred by noise of its own and multiplied by its conceit."""
+
+    classes_ = ("no", "yes")
+
+    def __init__(self, world: World, noise: float, conceit: float, name: str, rng: np.random.Generator) -> None:
+        self.version = name
+        scores = conceit * (world.log_odds + rng.normal(0.0, noise, len(world.labels)))
+        yes = 1 / (1 + np.exp(-np.clip(scores, -30, 30)))
+        self.rows = np.column_stack([1 - yes, yes])
+
+    def predict_proba(self, inputs: Sequence[str]) -> FloatArray:
+        return self.rows[[int(each) for each in inputs]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What candidates are like; the serving model has noise 2 and no conceit."""
+
+    name: str
+    noise: float
+    conceit: float = 1.0
+    large_answers: bool = False
+
+
+SERVING_NOISE = 2.0
+SETTINGS = (
+    Setting("equally good", SERVING_NOISE),
+    Setting("equally good, three times as sure", SERVING_NOISE, conceit=3.0),
+    Setting("worse", 2.5),
+    Setting("defers less, and costs more accuracy than the margin", 0.0, large_answers=True),
+)
+
+
+@dataclass(frozen=True)
+class Fooled:
+    """What a gate did with candidates.
+
+    Attributes:
+        promoted: Share of the candidates.
+        wrongly: Share promoted although one of the three conditions is false in the population.
+        no_better: Share of the candidates of which one is false.
+        ledgers: Share of ledgers with any wrong promotion.
+    """
+
+    setting: str
+    candidates: int
+    promoted: float
+    wrongly: float
+    no_better: float
+    ledgers: float
+
+
+def fool(setting: Setting, *, candidates: int = CANDIDATES, looks: int = LOOKS, seed: int = 0) -> Fooled:
+    """Judge candidates, so many at each ledger before it is given new rows and a new serving model."""
+    rng = np.random.default_rng(seed)
+    outcomes: list[list[tuple[bool, bool]]] = []
+    while sum(map(len, outcomes)) < candidates:
+        with tempfile.TemporaryDirectory() as scratch:
+            outcomes.append(_one_ledger(setting, looks, Path(scratch, "gate.json"), rng))
+    flat = [each for ledger in outcomes for each in ledger]
+    promoted, no_better = np.array(flat).T
+    return Fooled(
+        setting.name,
+        len(flat),
+        float(promoted.mean()),
+        float((promoted & no_better).mean()),
+        float(no_better.mean()),
+        float(np.mean([any(won and bad for won, bad in ledger) for ledger in outcomes])),
+    )
+
+
+def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Generator) -> list[tuple[bool, bool]]:
+    """Return, for each candidate, whether it was promoted, and whether it is no better in the population."""
+    world = World.draw(GATE_ROWS + TRUTH_ROWS, rng)
+    labels = [Drawn.classes_[int(label)] for label in world.labels[:GATE_ROWS]]
+    answers = [Drawn.classes_[int(a == b)] for a, b in zip(world.labels, world.large_right, strict=True)][:GATE_ROWS]
+    gate = PromotionGate(
+        [str(row) for row in range(GATE_ROWS)],
+        labels,
+        goal=GOAL,
+        ledger=ledger,
+        large_answers=answers if setting.large_answers else None,
+        margin=MARGIN,
+        error_budget=BUDGET,
+    )
+    serving = Drawn(world, SERVING_NOISE, 1.0, "serving", rng)
+    policy = gate.fit_policy(serving)
+    outcomes = []
+    for look in range(looks):
+        candidate = Drawn(world, setting.noise, setting.conceit, f"candidate {look}", rng)
+        verdict = gate.judge(candidate, serving, policy)
+        worse = verdict.policy is None or _no_better(world, (candidate, verdict.policy), (serving, policy), setting)
+        outcomes.append((verdict.decision == "promote", worse))
+    return outcomes
+
+
+def _no_better(world: World, new: tuple[Any, ShuntPolicy], old: tuple[Any, ShuntPolicy], setting: Setting) -> bool:
+    """Tell from rows that no gate sees whether one of the three conditions is false."""
+    deferral, risk, accuracy = _truth(world, *new)
+    old_deferral, _, old_accuracy = _truth(world, *old)
+    loses = setting.large_answers and accuracy < old_accuracy - MARGIN
+    return bool(deferral >= old_deferral or risk > GOAL.risk or loses)
+
+
+def _truth(world: World, small: Drawn, policy: ShuntPolicy) -> tuple[float, float, float]:
+    judged = policy.judge(small.rows[GATE_ROWS:])
+    right = (judged.probabilities.argmax(axis=1) == 1) == world.labels[GATE_ROWS:]
+    system = np.where(judged.accepted, right, world.large_right[GATE_ROWS:])
+    return 1 - float(judged.accepted.mean()), float((~right[judged.accepted]).mean()), float(system.mean())
+
+
+def print_fooled(results: Sequence[Fooled]) -> None:
+    print("| candidates | n | no better | promoted | promoted wrongly | ledgers with a wrong promotion |")
+    print("|---|---|---|---|---|---|")
+    for each in results:
+        print(
+            f"| {each.setting} | {each.candidates} | {each.no_better:.3f} | {each.promoted:.3f} | {each.wrongly:.3f} "
+            f"| {each.ledgers:.3f} |"
+        )
+
+
+if __name__ == "__main__":
+    print_fooled([fool(setting) for setting in SETTINGS])
