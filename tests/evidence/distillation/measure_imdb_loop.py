@@ -34,6 +34,7 @@ from tests.evidence.distillation.learning_streams import (
 )
 from tests.evidence.recorded.recorded_rows import recorded_folder
 
+LOOP = "distill + gate"
 ALL_LABELS = "(d) LLM labels of all requests"
 Learn = Callable[[Served, Seen], Any]
 
@@ -60,7 +61,7 @@ def loop_of_one_seed(folder: Path, seed: int) -> list[Entry]:
         start = served_with(gate, unfitted_model().fit(parts.gold.texts, parts.gold.labels))
         entries = [Entry("start", 0, 0, Score.of(start, parts.test))]
         entries += _distilled(parts, gate, start)
-        paid = [entry.labels_paid for entry in entries if entry.way == "distill + gate"]
+        paid = [entry.labels_paid for entry in entries if entry.way == LOOP]
         for way, learn in naive_ways(parts).items():
             entries += _naive(way, learn, parts, gate, start)
         entries += _all_llm(parts, gate, paid, seed)
@@ -86,7 +87,7 @@ def _distilled(parts: Parts, gate: PromotionGate, served: Served) -> list[Entry]
         right = _suspicions(made.report.suspected, parts)
         note = f"{verdict.decision}; suspected {len(made.report.suspected)}, of which wrong {right}"
         print(f"  {verdict}", flush=True)
-        entries.append(Entry("distill + gate", turn + 1, seen.labels_paid, Score.of(served, parts.test), note))
+        entries.append(Entry(LOOP, turn + 1, seen.labels_paid, Score.of(served, parts.test), note))
         at_the_level_of_others = Score.of(served_with(gate, made.student), parts.test)
         entries.append(Entry("the same student, certified at 0.95", turn + 1, seen.labels_paid, at_the_level_of_others))
     return entries
