@@ -51,6 +51,17 @@ def test_conflicting_answers_are_a_soft_label_of_less_confidence() -> None:
     assert made.acquire.weights[0] == pytest.approx(0.9 * 0.75)
 
 
+def test_the_teachers_distribution_is_a_soft_label_where_its_log_probabilities_told_it() -> None:
+    told = {"classes": ("positive", "negative", "neutral"), "answers": {"negative": 4}}
+    made = lessons(
+        sample("a", teacher_probabilities=(0.2, 0.6, 0.1), **told),
+        sample("b", teacher_probabilities=(0.4, 0.3, 0.0), **told),
+    )
+    np.testing.assert_allclose(made.acquire.targets, [[0.75, 0.25]])
+    assert made.acquire.weights.tolist() == pytest.approx([0.6])
+    assert made.counts["below_gate"] == 1
+
+
 def test_hard_labels_learn_the_most_frequent_answer() -> None:
     answers = {"negative": 3, "positive": 1}
     made = lessons(sample("a", answers=answers), replay=["sure positive"], rules={"soft_labels": False})
