@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
+        DecisionClassifier,
         EmbeddingClassifier,
         FunctionClassifier,
         MicroBatched,
@@ -75,6 +76,7 @@ __all__ = [
     "CompositionError",
     "DataShuntError",
     "Decision",
+    "DecisionClassifier",
     "Distillation",
     "DistillationError",
     "DropMastered",
@@ -140,6 +142,7 @@ _HOME = {
     "CompositionError": "errors",
     "DataShuntError": "errors",
     "Decision": "types",
+    "DecisionClassifier": "small_models",
     "Distillation": "distillation.distilling",
     "DistillationError": "errors",
     "DropMastered": "candidates",

@@ -24,7 +24,7 @@ _OWN_TAGS = (
     "retry:attempt:",
     "langsmith:",
 )
-_OWN_METADATA = ("ls_", "lc_", "langgraph_", "__", "datashunt_")
+_OWN_METADATA = ("ls_", "lc_", "langgraph_", "checkpoint_", "__", "datashunt_")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.base import BaseTracer
 
 from langchain_datashunt.types import Decision
@@ -40,6 +41,26 @@ class DecisionListener(Protocol):
             answered: Whether the answer is there, to its end. A run may end without: it failed, or its stream was
                 closed early.
         """
+
+
+class DecisionCollector(BaseCallbackHandler):
+    """Keeps what the shunts of one run decide.
+
+    Attributes:
+        decisions: By the shunt's run, the outermost shunt first; the last decision about a run holds.
+    """
+
+    run_inline = True
+    ignore_chain = ignore_llm = ignore_chat_model = ignore_retriever = ignore_agent = True
+    ignore_retry = ignore_custom_event = True
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.decisions: dict[UUID, Decision] = {}
+
+    def on_datashunt_decision(self, decision: Decision, *, run_id: UUID, answered: bool) -> None:  # noqa: ARG002  see DecisionListener
+        """Take a decision."""
+        self.decisions[run_id] = decision
 
 
 def tell(run_manager: Any, decision: Decision, *, answered: bool) -> None:

@@ -9,12 +9,13 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from langchain_datashunt.routing.listening import DecisionCollector
 from langchain_datashunt.serve.replies import (
-    DecisionCollector,
     JsonReply,
     as_json,
     failure,
     public_record,
+    public_records,
     result,
     shown,
 )
@@ -108,7 +109,7 @@ async def _events(first: list[Any], chunks: AsyncIterator[Any], collector: Decis
         status, why = failure(error)
         yield _event("error", {"status": status, "detail": why})
         return
-    yield _event("end", {"decisions": collector.records()})
+    yield _event("end", {"decisions": public_records(collector)})
 
 
 def _event(name: str, data: Any) -> str:

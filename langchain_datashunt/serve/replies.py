@@ -6,38 +6,23 @@ import json
 import logging
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from pydantic_core import to_jsonable_python
 from starlette.responses import Response
 from typing_extensions import override
 
 from langchain_datashunt.errors import InvalidInputError, OverloadedError
+from langchain_datashunt.routing.listening import DecisionCollector
 from langchain_datashunt.routing.plain_json import plain
 from langchain_datashunt.types import Decision, ShuntMetadata
 
 logger = logging.getLogger(__name__)
 
 
-class DecisionCollector(BaseCallbackHandler):
-    """Keeps what the shunts of one run decide, outermost first."""
-
-    run_inline = True
-    ignore_chain = ignore_llm = ignore_chat_model = ignore_retriever = ignore_agent = True
-    ignore_retry = ignore_custom_event = True
-
-    def __init__(self) -> None:
-        self._decisions: dict[UUID, Decision] = {}
-
-    def on_datashunt_decision(self, decision: Decision, *, run_id: UUID, answered: bool) -> None:  # noqa: ARG002
-        """Take a decision; the last one about a run holds."""
-        self._decisions[run_id] = decision
-
-    def records(self) -> list[ShuntMetadata]:
-        """Return the decisions as plain JSON; without what a failing model said, which may hold secrets."""
-        return [public_record(decision) for decision in self._decisions.values()]
+def public_records(collector: DecisionCollector) -> list[ShuntMetadata]:
+    """Return what was decided as plain JSON; without what a failing model said, which may hold secrets."""
+    return [public_record(decision) for decision in collector.decisions.values()]
 
 
 def public_record(decision: Decision) -> ShuntMetadata:
@@ -97,5 +82,5 @@ def result(output: Any, collector: DecisionCollector) -> Mapping[str, Any]:
     """Return what is told about one input: its output and decisions, or its error."""
     if isinstance(output, BaseException):
         status, why = failure(output)
-        return {"error": {"status": status, "detail": why}, "decisions": collector.records()}
-    return {"output": shown(output), "decisions": collector.records()}
+        return {"error": {"status": status, "detail": why}, "decisions": public_records(collector)}
+    return {"output": shown(output), "decisions": public_records(collector)}

@@ -10,10 +10,10 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 
 from langchain_datashunt.errors import CompositionError
+from langchain_datashunt.routing.listening import DecisionCollector
 from langchain_datashunt.routing.outputs import unwrapped
 from langchain_datashunt.routing.per_request import THRESHOLD_KEY
 from langchain_datashunt.routing.router import RunnableDataShunt
-from langchain_datashunt.serve.replies import DecisionCollector
 from langchain_datashunt.types import Decision
 
 

