@@ -102,7 +102,7 @@ def _medians(values: Any, drawn: Any) -> Any:
 def test_a_logged_hard_call_costs_at_most_2_ms_more(llm: BaseChatModel, ways: dict[str, Any]) -> None:
     chain = shunt(small_model(), llm) | parser(on_invalid="small")
     times(chain, "warm up", ways, 10)
-    found = times(chain, "It does what it says, more or less; review", ways, 600, ask_before=True)
+    found = times(chain, "It does what it says, more or less; review", ways, 300, ask_before=True)
     difference("a hard call, empty tracer and unlogged", found["empty tracer"], found["unlogged"])
     assert difference("a hard call, logged and unlogged", found["logged"], found["unlogged"]) <= 2.0
 
@@ -110,7 +110,7 @@ def test_a_logged_hard_call_costs_at_most_2_ms_more(llm: BaseChatModel, ways: di
 def test_the_same_with_a_model_that_answers_at_once_costs_at_most_2_ms_more(ways: dict[str, Any]) -> None:
     chain = shunt(small_model(), model()) | parser()
     times(chain, "warm up", ways, 50)
-    found = times(chain, "review", ways, 2000)
+    found = times(chain, "review", ways, 1000)
     difference("answered at once, empty tracer and unlogged", found["empty tracer"], found["unlogged"])
     assert difference("answered at once, logged and unlogged", found["logged"], found["unlogged"]) <= 2.0
 
@@ -120,6 +120,6 @@ def test_a_logged_accepted_call_costs_at_most_a_tenth_of_a_millisecond_more_than
 ) -> None:
     chain = shunt(small_model(), llm) | parser()
     times(chain, "good", ways, 50)
-    found = times(chain, "good", ways, 3000)
+    found = times(chain, "good", ways, 2000)
     difference("an accepted call, empty tracer and untraced", found["empty tracer"], found["unlogged"])
     assert difference("an accepted call, logged and traced", found["logged"], found["empty tracer"]) <= 0.1
