@@ -75,7 +75,9 @@ def hint_values(decision: Decision, classes: tuple[str, ...], verdict: Hints | N
     """Return the values of the hint variables.
 
     Without known probabilities every class is a candidate and the prior is empty; where the small model failed there is
-    no prediction either. Without a verdict on hints, candidates are told where labels were removed.
+    no prediction either. Without a verdict on hints, candidates are told where labels were removed. Where an accepted
+    input is audited, a template that follows the verdict tells nothing: an LLM that heard the small model's opinion
+    could not be asked for its own.
     """
     prediction = decision.prediction
     probabilities = None if prediction is None else prediction.probabilities
@@ -84,8 +86,12 @@ def hint_values(decision: Decision, classes: tuple[str, ...], verdict: Hints | N
         "candidates": CandidateLabels(decision.candidates or tuple(prior) or classes),
         "prior": prior,
         "prediction": "" if prediction is None else prediction.label,
-        HINT_VERDICT: verdict or ("soft" if decision.candidates is None else "both"),
+        HINT_VERDICT: "none" if decision.route == "audit" else verdict or _told_by_default(decision),
     }
+
+
+def _told_by_default(decision: Decision) -> Hints:
+    return "soft" if decision.candidates is None else "both"
 
 
 def with_system_hint(value: Any, decision: Decision, classes: tuple[str, ...]) -> ChatPromptValue:

@@ -28,7 +28,7 @@ TEXTS = [
     "How do I put money on my account?",
     "The shop should pay me back.",
     "I typed the wrong number three times.",
-] * 2
+]
 
 
 class Intent(BaseModel):
@@ -65,7 +65,7 @@ def test_only_candidates_ever_come_back_however_wild_the_sampling(llm: Any, smal
         assert isinstance(intent, Intent)
         assert intent.label in decision.candidates
     sets = {tuple(sorted(decision.candidates)) for _, decision in found[1:] if decision is not None}
-    assert len(sets) > 4  # the schema was another one for nearly every request
+    assert len(sets) > 3  # the schema was another one for nearly every request
 
 
 async def test_a_stream_ends_with_a_candidate(llm: Any, small: ScriptedSmallModel) -> None:

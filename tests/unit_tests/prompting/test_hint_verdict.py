@@ -55,6 +55,16 @@ def test_hints_given_to_the_template_outdo_the_verdict() -> None:
     assert "A small classifier estimates: fine 50 %" in told
 
 
+def test_an_audited_input_is_told_nothing_of_the_small_models_opinion() -> None:
+    llm = RecordingChatModel(answers="good")
+    sure = ScriptedSmallModel(list(LABELS), {}, default=[0.01, 0.01, 0.98])
+    chain = RunnableDataShunt(sure, policy=POLICY.with_pruning(hints="soft"), audit_rate=1.0, large=llm)
+    assert chain.invoke("a text").response_metadata["datashunt"]["route"] == "audit"
+    system = llm.calls[-1].messages[0].text
+    assert "classifier" not in system
+    assert all(f"- {label}" in system for label in LABELS)
+
+
 def test_alone_it_tells_what_it_is_given() -> None:
     template = PromptPruningTemplate(list(LABELS))
     assert "- bad" not in template.format(text="t", candidates=["good"])
