@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from langchain_datashunt.pruning import learn_pruning
     from langchain_datashunt.registry.model_registry import ModelRegistry
     from langchain_datashunt.registry.promoted_model import PromotedModel
+    from langchain_datashunt.report.writing import write_report
     from langchain_datashunt.routing.composition import UnboundDataShunt
     from langchain_datashunt.routing.router import RunnableDataShunt
     from langchain_datashunt.small_models import (
@@ -132,6 +133,7 @@ __all__ = [
     "fit_policy",
     "learn_once",
     "learn_pruning",
+    "write_report",
 ]
 
 _HOME = {
@@ -198,6 +200,7 @@ _HOME = {
     "fit_policy": "fitting",
     "learn_once": "learning_loop",
     "learn_pruning": "pruning",
+    "write_report": "report.writing",
 }
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "langchain_datashunt.cli.policy_commands",
     "fit-policy": "langchain_datashunt.cli.policy_commands",
     "loop": "langchain_datashunt.cli.learning_commands",
+    "report": "langchain_datashunt.cli.report_command",
     "serve": "langchain_datashunt.cli.serve_command",
 }
 """Name to the module with a function of that name, whose signature and docstring typer reads."""

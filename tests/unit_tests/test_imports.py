@@ -25,7 +25,11 @@ MODULES = sorted(
         for path in PACKAGE.rglob("*.py")
         if path.name != "__main__.py"
     ),
-    key=lambda module: (module.startswith((SERVE, STORE)), module.startswith(STORE), module),
+    key=lambda module: (
+        module.startswith((SERVE, STORE, REPORT)),
+        module.startswith((STORE, REPORT)),
+        module,
+    ),
 )
 
 IMPORT_EACH = f"""
@@ -39,13 +43,13 @@ sys.path.insert(0, {str(ROOT)!r})
 for module in json.loads(sys.stdin.read()):
     if module.startswith({SERVE!r}):
         import fastapi
-    if module.startswith({STORE!r}):
+    if module.startswith({(STORE, REPORT)!r}):
         import sqlalchemy.dialects.sqlite
     sys.stdout.flush()
     if os.fork() == 0:
         try:
             __import__(module)
-            loaded_above = {{"fastapi"}} if module.startswith({STORE!r}) else set()
+            loaded_above = {{"fastapi"}} if module.startswith({(STORE, REPORT)!r}) else set()
             found = sorted(set(sys.modules) & set({HEAVY!r}) - loaded_above)
             print(json.dumps([module, found, None]), flush=True)
         except BaseException as error:
@@ -78,7 +82,7 @@ def test_a_module_can_be_imported_first(module: str, imported: dict[str, Any]) -
 
 @pytest.mark.parametrize("module", MODULES)
 def test_importing_a_module_loads_nothing_heavy(module: str, imported: dict[str, Any]) -> None:
-    allowed = ["sqlalchemy"] if module.startswith((STORE, COMMANDS)) else []
+    allowed = ["sqlalchemy"] if module.startswith((STORE, COMMANDS, REPORT)) else []
     allowed = ["fastapi"] if module.startswith(SERVE) else allowed
     assert imported[module][0] in ([], allowed) or module == AGENTS
 
