@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ def print_policy(policy: ShuntPolicy, console: Console) -> None:
     table.add_row("threshold", f"{policy.threshold:.6f} on {policy.confidence_score}")
     table.add_row("calibration", policy.calibration.kind)
     table.add_row("certificate", "none" if policy.certificate is None else policy.certificate.claim())
+    for name in ("cheapest", "most_accurate"):
+        if policy.metrics is not None and name in policy.metrics:
+            table.add_row(name.replace("_", " "), _system(policy.metrics[name]))
     if policy.data is not None:
         table.add_row("rows", f"{policy.data.n_calibration} calibrate, {policy.data.n_certification} certify or select")
     console.print(table)
@@ -106,6 +109,15 @@ def draw_evaluation(folder: Path, suffix: str, policy: ShuntPolicy, evaluation: 
         large_right = answer_columns(rows.large_answers, policy.classes) == targets
         curve = cascade_curve(confidence, right, large_right, rows.costs)
         plot_cost_accuracy(evaluation.systems, curve, folder / f"cost_accuracy{suffix}")
+
+
+def _system(found: Mapping[str, float]) -> str:
+    """Say what a certified threshold of `EndToEnd` was seen to do."""
+    cost = f", cost {found['cost']:.4g} against {found['cost_of_large_alone']:.4g}" if "cost" in found else ""
+    return (
+        f"threshold {found['threshold']:.6f}: coverage {found['coverage']:.3f}, "
+        f"system accuracy {found['system_accuracy']:.4f}{cost}"
+    )
 
 
 def _group_table(title: str, groups: Iterable[GroupRisk]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from langchain_datashunt import fitting
 from langchain_datashunt.cli.evaluation_report import Labelled, draw_evaluation, print_evaluation, print_policy
 from langchain_datashunt.cli.named_models import RememberedModel, WatchedModel, import_small_model
 from langchain_datashunt.cli.row_files import column, read_rows
-from langchain_datashunt.errors import InfeasibleTargetError
+from langchain_datashunt.errors import CalibrationDataError, InfeasibleTargetError
 from langchain_datashunt.evaluation import evaluate_policy
 from langchain_datashunt.policy.calibration_fitting import CalibrationChoice
 from langchain_datashunt.policy.confidence import ConfidenceScore
@@ -31,7 +31,9 @@ from langchain_datashunt.types import SmallModel
 INFEASIBLE = 4
 """Exit status where no threshold reaches the goal."""
 
-GOALS = ("--target-risk", "--max-deferral", "--margin")
+_BOTH_COSTS = "give --small-cost and one of --large-cost and --large-cost-column"
+
+GOALS = ("--target-risk", "--max-deferral", "--max-cost", "--margin")
 
 Data = Annotated[Path, typer.Argument(help="Labelled rows: .csv, .jsonl or .parquet.")]
 Small = Annotated[
@@ -57,6 +59,10 @@ def fit_policy(
     out: Annotated[Path, typer.Option(help="The policy is written here.")] = Path("policy.json"),
     target_risk: Annotated[float | None, typer.Option(help="Goal: certify this error rate where it answers.")] = None,
     max_deferral: Annotated[float | None, typer.Option(help="Goal: defer at most this share of inputs.")] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(help="Goal: all calls together cost at most this share of the large model's bill; not certified."),
+    ] = None,
     margin: Annotated[
         float | None,
         typer.Option(help="Goal: certify that the system loses at most this accuracy to --large-answer alone."),
@@ -68,6 +74,9 @@ def fit_policy(
     input_column: InputColumn = "text",
     label_column: LabelColumn = "label",
     answer_column: AnswerColumn = None,
+    small_cost: SmallCost = None,
+    large_cost: LargeCost = None,
+    large_cost_column: LargeCostColumn = None,
     calibration: Annotated[CalibrationChoice, typer.Option(help="Chosen by held-out likelihood, or named.")] = "auto",
     score: Annotated[ConfidenceScore, typer.Option(help="What the threshold acts on.")] = "max_probability",
     certification_share: Annotated[
@@ -77,12 +86,15 @@ def fit_policy(
 ) -> None:
     """Calibrate a small model, find the threshold that meets a goal, certify it, and write the policy.
 
+    Costs go with --max-cost, which is a share of them, and with --margin, which then says what its thresholds cost.
     Ends with status 4 where no threshold reaches the goal.
     """
     console = Console()
     rows = read_rows(data)
     answers = None if answer_column is None else _answers(rows, answer_column)
-    goal = _goal(target_risk, max_deferral, margin, confidence_level, answers)
+    costs = _costs(rows, small_cost, large_cost, large_cost_column)
+    asked = dict(zip(GOALS, (target_risk, max_deferral, max_cost, margin), strict=True))
+    goal = _goal(asked, confidence_level, answers, costs)
     inputs = column(rows, input_column)
     model = _model(small, rows, input_column, prefix, small_version)
     try:
@@ -160,25 +172,37 @@ def _answers(rows: dict[str, list[Any]], name: str) -> list[Any]:
 
 
 def _goal(
-    target_risk: float | None,
-    max_deferral: float | None,
-    margin: float | None,
-    confidence_level: float,
-    answers: list[Any] | None,
+    asked: Mapping[str, float | None], confidence_level: float, answers: list[Any] | None, costs: CallCosts | None
 ) -> Goal:
-    asked = [name for name, value in zip(GOALS, (target_risk, max_deferral, margin), strict=True) if value is not None]
-    if len(asked) != 1:
-        raise typer.BadParameter(f"give exactly one goal of {', '.join(GOALS)}; got {', '.join(asked) or 'none'}")
+    given = {name: value for name, value in asked.items() if value is not None}
+    if len(given) != 1:
+        raise typer.BadParameter(f"give exactly one goal of {', '.join(GOALS)}; got {', '.join(given) or 'none'}")
+    ((name, value),) = given.items()
+    if costs is not None and name in ("--target-risk", "--max-deferral"):
+        raise typer.BadParameter(f"costs go with --max-cost and --margin, not with {name}")
     try:
-        if target_risk is not None:
-            return TargetRisk(target_risk, confidence_level)
-        if max_deferral is not None:
-            return MaxDeferral(max_deferral, confidence_level, large_answers=answers)
-        if answers is None:
-            raise typer.BadParameter("--margin needs the large model's answers: name their column with --large-answer")
-        return EndToEnd(answers, margin=margin or 0.0, confidence_level=confidence_level)
+        match name:
+            case "--target-risk":
+                return TargetRisk(value, confidence_level)
+            case "--max-deferral":
+                return MaxDeferral(value, confidence_level, large_answers=answers)
+            case "--max-cost":
+                return MaxDeferral(value, large_answers=answers, costs=_needed(costs))
+        return EndToEnd(_known(answers), margin=value, confidence_level=confidence_level, costs=costs)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _needed(costs: CallCosts | None) -> CallCosts:
+    if costs is None:
+        raise typer.BadParameter(f"--max-cost needs prices: {_BOTH_COSTS}")
+    return costs
+
+
+def _known(answers: list[Any] | None) -> list[Any]:
+    if answers is None:
+        raise typer.BadParameter("--margin needs the large model's answers: name their column with --large-answer")
+    return answers
 
 
 def _model(
@@ -195,15 +219,22 @@ def _costs(
     small: float | None,
     large: float | None,
     large_column: str | None,
-    setup: float,
+    setup: float = 0.0,
 ) -> CallCosts | None:
     if small is None and large is None and large_column is None:
         return None
     if small is None or (large is None) == (large_column is None):
-        raise typer.BadParameter("costs need --small-cost and one of --large-cost and --large-cost-column")
+        raise typer.BadParameter(f"costs come together: {_BOTH_COSTS}")
     if large_column is None:
         return CallCosts(small, large or 0.0, setup)
-    return CallCosts(small, [float(value) for value in column(rows, large_column)], setup)
+    return CallCosts(small, _numbers(column(rows, large_column), large_column), setup)
+
+
+def _numbers(values: list[Any], name: str) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise CalibrationDataError(f"column {name!r} must hold what each large call cost: {error}") from error
 
 
 @contextmanager

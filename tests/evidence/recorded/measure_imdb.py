@@ -25,7 +25,7 @@ from tests.evidence.recorded.comparison import (
 from tests.evidence.recorded.cross_fitting import Remembered, cross_fit
 from tests.evidence.recorded.label_thresholds import cross_fit_label_thresholds, hindsight_label_thresholds
 from tests.evidence.recorded.outcomes import Outcome, alone, cascade, with_fallback
-from tests.evidence.recorded.recorded_rows import read_rows, recorded_folder
+from tests.evidence.recorded.recorded_rows import Rows, read_rows, recorded_folder
 from tests.evidence.recorded.review_models import baseline_small_model, best_small_model, linear_small_model
 from tests.evidence.recorded.tables import print_outcomes
 
@@ -37,10 +37,13 @@ def measure(folder: Path, *, linear_only: bool = False) -> dict[str, Outcome]:
     scored = read_rows(folder, "imdb", "eval")
     train = read_rows(folder, "imdb", "train").without(scored.texts)
     print(f"IMDB: {len(train):,} training rows, {len(scored):,} rows scored\n")
-    models = {"named": linear_small_model() if linear_only else best_small_model(), "baseline": baseline_small_model()}
-    small, baseline = (
-        Remembered(model.fit(train.texts, train.labels.tolist()), scored.texts) for model in models.values()
-    )
+    models = linear_small_model() if linear_only else best_small_model(), baseline_small_model()
+    small, baseline = (Remembered(model.fit(train.texts, train.labels.tolist()), scored.texts) for model in models)
+    return compare_models(scored, small, baseline)
+
+
+def compare_models(scored: Rows, small: Remembered, baseline: Remembered) -> dict[str, Outcome]:
+    """Compare and print what is measured of trained small models; return the outcomes against GPT-3.5 by name."""
     pair = Pair(scored, small, LARGE_MODEL)
     print(f"### Against {LARGE_MODEL}\n")
     outcomes = compare(pair, baseline)

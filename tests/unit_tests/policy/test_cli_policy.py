@@ -97,11 +97,39 @@ def test_an_infeasible_goal_ends_with_status_four_and_says_what_is_achievable() 
     [
         (["--max-deferral", "0.3"], "MaxDeferral"),
         (["--margin", "0.05", "--large-answer", "answer"], "EndToEnd"),
+        (["--max-cost", "0.3", "--small-cost", "0.00001", "--large-cost", "0.002"], "MaxDeferral"),
     ],
 )
 def test_every_goal_can_be_asked_for(arguments: list[str], kind: str) -> None:
     assert fit(*arguments).exit_code == 0
     assert (ShuntPolicy.load("policy.json").goal or {})["kind"] == kind
+
+
+def test_a_budget_of_cost_is_kept_with_a_price_for_each_call(folder: Path) -> None:
+    result = fit("--max-cost", "0.3", "--small-cost", "0.00001", "--large-cost-column", "price")
+    assert result.exit_code == 0, result.output
+    policy = ShuntPolicy.load("policy.json")
+    assert policy.goal == {
+        "kind": "MaxDeferral", "share": 0.3, "confidence_level": None, "of": "cost", "best": "deferral"
+    }  # fmt: skip
+    with (folder / "fit.csv").open(newline="") as file:
+        rows = [(float(row["p_positive"]), float(row["price"])) for row in csv.DictReader(file)]
+    probabilities = np.array([[1 - chance, chance] for chance, _ in rows])
+    prices = np.array([price for _, price in rows])
+    spent = 0.00001 * len(rows) + prices[~policy.accepts(probabilities)].sum()
+    assert 0.25 < spent / prices.sum() < 0.33
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_margin_with_costs_says_what_its_thresholds_cost() -> None:
+    result = fit(
+        "--margin", "0.05", "--large-answer", "answer", "--small-cost", "0.00001", "--large-cost-column", "price"
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "against" in result.output
+    metrics = ShuntPolicy.load("policy.json").metrics
+    assert metrics is not None
+    assert metrics["cheapest"]["cost"] < metrics["cheapest"]["cost_of_large_alone"]
 
 
 @pytest.mark.usefixtures("folder")
@@ -112,6 +140,9 @@ def test_every_goal_can_be_asked_for(arguments: list[str], kind: str) -> None:
         (["--target-risk", "0.1", "--margin", "0.1"], "exactly one goal"),
         (["--margin", "0.1"], "--large-answer"),
         (["--target-risk", "2"], "strictly between 0 and 1"),
+        (["--max-cost", "0.3"], "--max-cost needs prices"),
+        (["--max-cost", "0.3", "--small-cost", "1"], "costs come together"),
+        (["--target-risk", "0.1", "--small-cost", "1", "--large-cost", "2"], "not with --target-risk"),
         (["--target-risk", "0.1", "--calibration", "platt"], "platt"),
     ],
 )
@@ -172,6 +203,7 @@ def test_a_policy_of_another_model_is_refused() -> None:
         (["fit-policy", "fit.csv", "--target-risk", "0.1", "--prefix", "q_"], "named q_<class>"),
         (["fit-policy", "fit.csv", "--target-risk", "0.1", "--prefix", "la"], "must hold probabilities"),
         (["fit-policy", "fit.csv", "--target-risk", "0.1", "--small", "nonsense"], "package.module:attribute"),
+        (["fit-policy", "fit.csv", "--max-cost", "0.3", "--small-cost", "1", "--large-cost-column", "label"], "cost"),
         (["fit-policy", "fit.csv", "--target-risk", "0.1", "--small", "no_such:model"], "No module named"),
         (["fit-policy", "fit.csv", "--target-risk", "0.1", "--small", "my_small_model:nothing"], "no predict_proba"),
         (["evaluate", "test.csv", "--policy", "fit.csv"], "is no policy"),
