@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -40,6 +41,8 @@ def running(app: FastAPI) -> Iterator[Running]:
     if not hasattr(app.state, "limits"):  # an application of somebody else's making, such as LangServe's
         app.state.limits = RequestLimits()
     server = uvicorn.Server(server_config(app, host="127.0.0.1", port=0))
+    for name in ("uvicorn", "uvicorn.access"):  # they would write to what pytest has captured and closed since
+        logging.getLogger(name).handlers.clear()
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     while not server.started:

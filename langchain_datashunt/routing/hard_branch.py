@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Protocol
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
+from pydantic import with_config
+from typing_extensions import TypedDict
 
 from langchain_datashunt.errors import CompositionError, InvalidInputError
 from langchain_datashunt.policy.pruning_facts import Hints
@@ -126,8 +128,11 @@ class TemplateInputs:
 
     @property
     def input_type(self) -> Any:
-        """A text or a conversation where the template takes one, or a mapping of the template's variables."""
-        return LanguageModelInput | dict[str, Any] if self.takes_messages else str | dict[str, Any]
+        """A text or a conversation where the template takes one, or a mapping of the template's variables, by name."""
+        text = Any if self.takes_messages else str
+        types = {name: text if name == self.input_variable else Any for name in self.required}
+        variables: Any = with_config(extra="allow")(TypedDict("Variables", types))  # type: ignore[operator]
+        return LanguageModelInput | variables if self.takes_messages else str | variables
 
     def check(self, value: Any) -> None:
         """Refuse what is no text or mapping, and a mapping with a hint's name among its keys or a variable missing."""

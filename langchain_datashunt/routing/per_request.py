@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import numpy as np
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.utils import ConfigurableFieldSpec
+from pydantic import Field, WithJsonSchema
 
 from langchain_datashunt.errors import InvalidInputError
 from langchain_datashunt.types import FloatArray, RouteSwitch
@@ -22,10 +23,13 @@ REQUEST_KEY = "datashunt_request"
 DECIDED_KEY = "__datashunt_decided"
 """Where ``batch_as_completed`` hands decisions that are already made to ``invoke``; never passed on to children."""
 
+_NUMBER = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+"""The threshold's schema. Pydantic says `anyOf` for None, which leaves LangServe's playground a blank page."""
+
 CONFIG_SPECS = [
     ConfigurableFieldSpec(
         id=THRESHOLD_KEY,
-        annotation=float | None,
+        annotation=Annotated[float | None, Field(ge=0, le=1), WithJsonSchema(_NUMBER)],
         name="Threshold",
         description="Confidence in [0, 1] at or above which the small model answers. Replaces the policy's own "
         "threshold for this request, which is then not certified. It holds for every shunt in the chain.",

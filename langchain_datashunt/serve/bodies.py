@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from langchain_core.runnables import Runnable
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, create_model
+from typing_extensions import is_typeddict
 
 from langchain_datashunt.errors import InvalidInputError
 from langchain_datashunt.routing.per_request import check_threshold
@@ -138,9 +139,12 @@ _STRICT = ConfigDict(extra="forbid")
 
 def _input_type(chain: Runnable[Any, Any]) -> Any:
     """Return what JSON can hold of the chain's input: fields where it names them, else a text, an object or turns."""
+    anything = str | dict[str, Any] | list[Turn]
     schema: Any = chain.get_input_schema()
-    named = not issubclass(schema, RootModel) and schema.model_fields
-    return schema if named else str | dict[str, Any] | list[Turn]
+    if not issubclass(schema, RootModel):
+        return schema if schema.model_fields else anything
+    root = schema.model_fields["root"].annotation
+    return root if any(map(is_typeddict, get_args(root))) else anything
 
 
 def _length_checker(most: int) -> Any:

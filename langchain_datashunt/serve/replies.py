@@ -53,6 +53,14 @@ def as_json(value: Any) -> str:
     return json.dumps(plain(value, _other))
 
 
+def plain_output(output: Any) -> Any:
+    """Return an output in the types that JSON has; as the last step of a chain, for LangServe.
+
+    Messages and their chunks pass: LangServe can send them.
+    """
+    return output if isinstance(output, BaseMessage) else plain(output, _other)
+
+
 def _other(value: Any) -> Any:
     return to_jsonable_python(
         value, bytes_mode="base64", inf_nan_mode="strings", fallback=lambda each: f"<{type(each).__name__}>"

@@ -160,3 +160,9 @@ def test_a_message_that_passes_two_shunts_in_a_row_keeps_the_record_of_the_last(
     chain = shunt() | RecordingChatModel() | StrOutputParser() | shunt(second).to(RecordingChatModel())
     message = chain.invoke(EASY)
     assert (message.content, record(message)["small_model_version"]) == ("x", "second")
+
+
+def test_the_threshold_s_schema_is_one_that_langserve_s_playground_can_draw() -> None:
+    configurable = (shunt() | RecordingChatModel()).get_config_jsonschema()["$defs"]["Configurable"]
+    threshold = configurable["properties"]["datashunt_threshold"]
+    assert (threshold["type"], threshold["minimum"], threshold["maximum"]) == (["number", "null"], 0, 1)

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langserve import add_routes
 from reviews import EASY, HARD, shunt
 
@@ -65,3 +66,15 @@ def test_the_schemas_and_the_page_with_the_switches_are_served(client: TestClien
     for page in ("input_schema", "output_schema", "config_schema"):
         assert client.get(f"/labels/{page}").status_code == 200
     assert "datashunt_threshold" in client.get("/labels/config_schema").text
+
+
+def test_the_input_schema_names_the_variables_of_a_prompt_template_with_hints() -> None:
+    template = ChatPromptTemplate.from_template("{candidates} {review} {shop}")
+    chain = shunt(input="review", input_key="review") | (template | RecordingChatModel())
+    schema = chain.get_input_schema()
+    for value in (EASY, {"review": EASY, "shop": 3}, {"review": EASY, "shop": "a", "more": "b"}):
+        assert schema.model_validate(value).model_dump() == value
+    with pytest.raises(ValueError, match="shop"):
+        schema.model_validate({"review": EASY})
+    variables = chain.get_input_jsonschema()["$defs"]["Variables"]["properties"]
+    assert set(variables) == {"review", "shop"}
