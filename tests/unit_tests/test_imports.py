@@ -17,6 +17,7 @@ PACKAGE = ROOT / "langchain_datashunt"
 STORE = "langchain_datashunt.store"  # SQLAlchemy is what it is about
 SERVE = "langchain_datashunt.serve."  # FastAPI is what these are about; the door of the room loads nothing
 COMMANDS = "langchain_datashunt.cli."  # commands that look into the log
+REPORT = "langchain_datashunt.report."  # made from the log
 AGENTS, DECISIONS = "langchain_datashunt.agents", "langchain_datashunt.decisions"  # what others' base classes need
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "sqlalchemy", "langchain", "langgraph", "fastapi", "pandas")
 MODULES = sorted(
