@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from langchain_datashunt.evaluation import evaluate_policy
     from langchain_datashunt.fitting import fit_policy
+    from langchain_datashunt.hints.measurement import HintMeasurement
+    from langchain_datashunt.hints.measuring import ameasure_hint, measure_hint
     from langchain_datashunt.learning_loop import LoopOutcome, learn_once
     from langchain_datashunt.metrics.shunt_metrics import ShuntMetrics
     from langchain_datashunt.policy.costs import CallCosts, Prices
@@ -91,6 +93,7 @@ __all__ = [
     "HardSampleCallbackHandler",
     "HardSampleStore",
     "HardSampleStoreError",
+    "HintMeasurement",
     "InfeasibleTargetError",
     "InvalidInputError",
     "LiveBound",
@@ -127,12 +130,14 @@ __all__ = [
     "TransformersClassifier",
     "TransformersTraining",
     "UnboundDataShunt",
+    "ameasure_hint",
     "distill",
     "evaluate_policy",
     "export_onnx",
     "fit_policy",
     "learn_once",
     "learn_pruning",
+    "measure_hint",
     "write_report",
 ]
 
@@ -158,6 +163,7 @@ _HOME = {
     "HardSampleCallbackHandler": "callbacks.handler",
     "HardSampleStore": "store",
     "HardSampleStoreError": "errors",
+    "HintMeasurement": "hints.measurement",
     "InfeasibleTargetError": "errors",
     "InvalidInputError": "errors",
     "LiveBound": "bounds.live_bound",
@@ -195,12 +201,14 @@ _HOME = {
     "TransformersTraining": "distillation.transformers_training",
     "UnboundDataShunt": "routing.composition",
     "distill": "distillation.distilling",
+    "ameasure_hint": "hints.measuring",
     "evaluate_policy": "evaluation",
     "export_onnx": "small_models",
     "fit_policy": "fitting",
     "learn_once": "learning_loop",
     "learn_pruning": "pruning",
     "write_report": "report.writing",
+    "measure_hint": "hints.measuring",
 }
 
 

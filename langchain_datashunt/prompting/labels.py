@@ -123,7 +123,7 @@ class LabelSpace:
         if not names:
             return None
         alternatives = "|".join(r"[ \t_-]+".join(map(re.escape, name.split(" "))) for name in names)
-        return re.compile(rf"(?<![\w+#@])(?<!\w[-'/])(?=({alternatives})(?![\w+#@])(?![-/]\w))")
+        return re.compile(rf"(?<![\w+#@])(?<!\w[-'/])(?=({alternatives})(?![\w+#@])(?![-/.]\w))")
 
 
 def folded(text: str) -> str:

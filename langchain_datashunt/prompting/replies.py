@@ -31,6 +31,7 @@ nicht kein keine weder ohne pas ne ni sin nunca nie jamais nessuno
 _NO_ANSWER = """
 whether if unclear unsure uncertain maybe perhaps possibly might may could either or between versus vs please provide
 need unable sorry apologize apologise impossible depends depending example hard difficult unlikely
+hesitate disagree refuse ignore
 """
 _CHANGED_MIND = "actually wait correction scratch mistake"
 _DOUBT = frozenset(f"{_DENIAL} {_NO_ANSWER} {_CHANGED_MIND}".split())
@@ -42,15 +43,17 @@ _EMPHASIS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _JSON_KEYS = ("label", "answer", "class", "category", "prediction")
 _TAG = re.compile(r"<(answer|label|class|category)>([^<]*)</\1>")
 _MARKER = re.compile(
-    r"\b(?:answer|label|class|category|classification|sentiment|intent|prediction|verdict)\b"
+    r"\b(?:answer|label|class|category|classification|sentiment|intent|prediction|verdict|assistant)\b"
     r"[\"'*_` ]*(?::|=|->|\u2192|\bis\b:?)[\"'*_` ]*(.+)"
 )
-_CLAUSE_END = re.compile(r"[.,;:](?!\d)|[(!\n\u2014]|\s[-\u2013]\s|\b(?:because|since|as)\b")
-_SENTENCE_END = re.compile(r"(?<=[.!?;\n])")
+_CLAUSE_END = re.compile(r"[,;:](?!\d)|\.(?!\w)|[(!\n\u2014]|\s[-\u2013]\s|\b(?:because|since|as)\b")
+_SENTENCE_END = re.compile(r"(?<=[.!?;\n])(?![.!?])")
 _ABBREVIATION = re.compile(r"\be\.\s?g\.|\bi\.\s?e\.")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _OPEN = re.compile(r"\?|~~")
 """A question, or struck-out text: no statement."""
+_ASKED = re.compile(r"\A[^.!\n]*[.!]*\?")
+"""How a sentence goes on that turns out to be a question: ``, right?``, ``!?``."""
 _SHORT_REMARK = 4
 """A remark of at most so many words that holds a word of doubt ("Not!", "it is not") takes back what was said."""
 
@@ -213,7 +216,7 @@ def _headed_reading(text: str, space: LabelSpace) -> Reading | None:
     head = _CLAUSE_END.split(text, maxsplit=1)[0]
     rest = text[len(head) :]
     reading = _alone(head, space)
-    if reading is None or _takes_back(_sentences(rest)[:1], space):
+    if reading is None or _ASKED.match(rest) or _takes_back(_sentences(rest)[:1], space):
         return None
     next_word = _WORD.search(rest)
     others = _named(rest, space) | {space.names.get(next_word[0] if next_word else "", str(reading.label))}
@@ -245,7 +248,10 @@ def _prose_reading(text: str, space: LabelSpace) -> Reading:
         unsure = _OPEN.search(around) or "%" in around or _doubts(around)
         if unsure or _takes_back(sentences[i + 1 : i + 2], space):
             return Reading(None, f"it names {named.pop()!r} only in words of doubt or denial")
-    return Reading(named.pop())
+    label = named.pop()
+    code = space.answers[label] if space.answer == "label" else _WORD.findall(text)[-1]  # "so A"
+    other = space.names.get(code, label)
+    return Reading(label) if other == label else _two({label, other})
 
 
 def _takes_back(remarks: Sequence[str], space: LabelSpace) -> bool:

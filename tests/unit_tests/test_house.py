@@ -24,7 +24,7 @@ FLOORS: dict[int, set[str]] = {
         *("evaluation", "fitting", "plots", "prompting", "pruning", "registry", "small_models", "store", "targets"),
         "testing",
     },
-    3: {"callbacks", "distillation", "learning_loop", "metrics", "routing", "transfer"},
+    3: {"callbacks", "hints", "distillation", "learning_loop", "metrics", "routing", "transfer"},
     4: {"agents", "cli", "decisions", "demo", "pytest_plugin", "report", "serve"},
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
