@@ -8,14 +8,13 @@ import pickle
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hot_swapping import Expected, llm, recorded, swapping
 from langchain_core.load import dumps, loads
 from langchain_core.output_parsers import StrOutputParser
 from review_versions import COMPLAINTS, PRAISE, TEXTS, answers_of, fitted, policy_for
@@ -34,60 +33,8 @@ from langchain_datashunt import (
     RunnableDataShunt,
     ShuntPolicy,
 )
-from langchain_datashunt.testing import RecordingChatModel
 
 REQUESTS = 200
-
-
-def llm() -> RecordingChatModel:
-    return RecordingChatModel(answers="from the llm")
-
-
-def recorded(message: Any) -> Any:
-    return message.response_metadata["datashunt"]
-
-
-class Expected:
-    """What each version would have said, found by the identities that stand in a record."""
-
-    def __init__(self, registry: ModelRegistry) -> None:
-        self.by_record = {
-            (version.card.small_model_version, version.policy.policy_id): (
-                version.number,
-                answers_of(registry.load(version.number).small),
-            )
-            for version in registry.versions()
-        }
-
-    def version_that_answered(self, text: str, message: Any) -> int:
-        """Return the version that a message's record names, after a check that record and answer are its own."""
-        record = recorded(message)
-        number, answers = self.by_record[record["small_model_version"], record["policy_id"]]
-        label, confidence = answers[text]
-        assert (record["label"], record["confidence"]) == (label, pytest.approx(confidence, abs=1e-12))
-        assert message.content == (label if record["route"] == "small" else "from the llm")
-        return number
-
-
-@contextmanager
-def swapping(registry: ModelRegistry, small: PromotedModel) -> Iterator[list[int]]:
-    """Promote and reload, version after version, as quickly as it goes."""
-    swaps: list[int] = []
-    stop = threading.Event()
-
-    def swap() -> None:
-        while not stop.is_set():
-            registry.promote(1 + (small.number % 3))
-            assert small.reload()
-            swaps.append(small.number)
-
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        yield swaps
-    finally:
-        stop.set()
-        thread.join()
 
 
 async def test_under_200_concurrent_requests_none_fails_and_each_record_names_the_version_that_answered(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import count, pairwise
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from registry_processes import elsewhere, promote_for_ever
 from review_versions import TEXTS, answers_of, fitted, policy_for
 
 from langchain_datashunt import ModelRegistry, PromotedModel, RegistryError
@@ -28,24 +26,12 @@ def served(registry: ModelRegistry) -> list[int]:
     return [entry.version for entry in registry.history()]
 
 
-def elsewhere(run: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """Run a function in a process of its own; it is forked, since importing takes longer than what is tested."""
-    process = get_context("fork").Process(target=run, args=arguments)
-    process.start()
-    return process
-
-
 def promote_and_roll_back(folder: Path, first: int) -> None:
     registry = ModelRegistry(folder)
     for i in range(40):
         registry.promote(1 + (i + first) % 3)
         with suppress(RegistryError):  # nothing before
             registry.rollback()
-
-
-def promote_for_ever(folder: Path) -> None:
-    for i in count():
-        ModelRegistry(folder).promote(1 + i % 3)
 
 
 def add_models(folder: Path, models: list[Any]) -> None:
