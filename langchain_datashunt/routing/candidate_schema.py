@@ -26,7 +26,7 @@ class CandidateSchema(RunnableBinding[Any, Any]):
 
     The candidates are those of the `Decision` that travels in the config; without one, or where no labels were removed,
     the schema stays as it is. A reply that names another class all the same (a server need not enforce a schema) raises
-    `OutputParserException`, at the end of a stream.
+    `OutputParserException`, at the end of a stream; or the error of a provider that validates by the cut class itself.
 
     Args:
         binding: The bound chat model; its arguments hold the schema.
