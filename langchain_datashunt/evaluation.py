@@ -17,6 +17,7 @@ from langchain_datashunt.policy.risk_coverage import MIN_GROUP_SIZE, GroupRisk, 
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.policy.thresholds import midpoints
 from langchain_datashunt.policy.verdict import TOLERATED_LOSS, Verdict, judge_worth
+from langchain_datashunt.small_models import probability_rows
 from langchain_datashunt.targets import NO_ANSWER, answer_columns, target_columns
 from langchain_datashunt.types import BoolArray, FloatArray
 
@@ -148,11 +149,19 @@ def evaluate_policy(
 
     Raises:
         CalibrationDataError: Lengths differ, there are no rows, or a label is unknown.
+        SmallModelError: The probabilities are none: texts, logits, or a column too many.
+        ValueError: `tolerated_loss` does not lie in [0, 1].
+        TypeError: `costs` are no `CallCosts`.
     """
     targets = target_columns(labels, policy.classes)
     n = len(targets)
     if not n or len(probabilities) != n:
         raise CalibrationDataError(f"got {len(probabilities)} probability rows and {n} labels: give one label a row")
+    if not 0 <= tolerated_loss <= 1:
+        raise ValueError(f"tolerated_loss is a share of accuracy and must lie in [0, 1], got {tolerated_loss!r}")
+    if costs is not None and not isinstance(costs, CallCosts):
+        raise TypeError(f"costs must be CallCosts(small, large), got {costs!r}")
+    probabilities = probability_rows(probabilities, n, policy.classes)
     calibrated, confidence, accepted = policy.judge(probabilities)
     small = calibrated.argmax(axis=1)
     wrong = small != targets

@@ -56,11 +56,19 @@ def fit_policy(
         seed: Of the split.
 
     Raises:
+        TypeError: The goal is none, or the seed is no whole number.
+        ValueError: `certification_share` does not lie between 0 and 1.
         PolicyError: The small model has no identity that the policy could be tied to.
         CalibrationDataError: The rows cannot be used: lengths differ, labels unknown, or too few.
         InfeasibleTargetError: No threshold reaches the goal on these rows; the error says what is achievable.
         SmallModelError: The small model's answer is no probability rows.
     """
+    if not isinstance(goal, Goal):
+        raise TypeError(
+            f"goal must be a TargetRisk, MaxDeferral or EndToEnd, for example TargetRisk(0.02); got {goal!r}"
+        )
+    if not isinstance(seed, int):
+        raise TypeError(f"seed must be a whole number, got {seed!r}")
     share = _checked_share(certification_share, len(inputs))
     version = _identity(small)
     rows = _read_rows(small, inputs, labels, goal, seed)

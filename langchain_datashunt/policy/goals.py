@@ -96,8 +96,8 @@ class EndToEnd:
 
     def __post_init__(self) -> None:
         """Refuse what is no goal."""
-        if not 0 <= self.margin < 1:
-            raise ValueError(f"EndToEnd.margin must lie in [0, 1), got {self.margin!r}")
+        if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 <= self.margin < 1:
+            raise ValueError(f"EndToEnd.margin must be a number in [0, 1), got {self.margin!r}")
         _require_open_unit("EndToEnd.confidence_level", self.confidence_level)
         if self.prefer not in ("cheapest", "most_accurate"):
             raise ValueError(f"EndToEnd.prefer must be 'cheapest' or 'most_accurate', got {self.prefer!r}")

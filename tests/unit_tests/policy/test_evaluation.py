@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from langchain_datashunt.errors import CalibrationDataError
+from langchain_datashunt.errors import CalibrationDataError, SmallModelError
 from langchain_datashunt.evaluation import bootstrap_interval, evaluate_policy, macro_f1
 from langchain_datashunt.policy.costs import CallCosts
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
@@ -138,4 +138,19 @@ def test_an_evaluation_is_plain_json() -> None:
 def test_rows_that_cannot_be_scored_are_refused(change: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"probabilities": ROWS, "labels": LABELS, **change}
     with pytest.raises(CalibrationDataError, match=message):
+        evaluate_policy(POLICY, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"probabilities": 10 * np.array(ROWS)}, SmallModelError, "are they logits"),
+        ({"probabilities": np.full((4, 3), 1 / 3)}, SmallModelError, "returned shape"),
+        ({"costs": (0.1, 1.0)}, TypeError, "costs must be CallCosts"),
+        ({"tolerated_loss": 5}, ValueError, "tolerated_loss is a share"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    arguments: dict[str, Any] = {"probabilities": ROWS, "labels": LABELS, **change}
+    with pytest.raises(error, match=message):
         evaluate_policy(POLICY, **arguments)

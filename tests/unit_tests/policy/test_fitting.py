@@ -177,6 +177,9 @@ def test_an_infeasible_goal_raises() -> None:
         ({"inputs": INPUTS[:1], "labels": LABELS[:1]}, CalibrationDataError, "no row fell into the"),
         ({"certification_share": 1.0}, ValueError, "strictly between 0 and 1"),
         ({"calibration": "platt"}, CalibrationDataError, "unknown calibration 'platt'"),
+        ({"goal": 0.02}, TypeError, r"for example TargetRisk\(0.02\); got 0.02"),
+        ({"goal": TargetRisk}, TypeError, "goal must be a TargetRisk"),
+        ({"seed": 1.5}, TypeError, "seed must be a whole number, got 1.5"),
     ],
 )
 def test_rows_that_cannot_be_used_are_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -203,6 +206,7 @@ def test_a_model_that_gives_no_probabilities_is_refused() -> None:
         (lambda: MaxDeferral(1.0), "MaxDeferral.share"),
         (lambda: MaxDeferral(0.3, confidence_level=0.9, costs=CallCosts(0, 1)), "not of cost"),
         (lambda: EndToEnd([], margin=-0.1), "EndToEnd.margin"),
+        (lambda: EndToEnd([], margin=None), "EndToEnd.margin"),  # type: ignore[arg-type]
         (lambda: EndToEnd([], margin=0.1, prefer="fastest"), "EndToEnd.prefer"),  # type: ignore[arg-type]
     ],
 )
