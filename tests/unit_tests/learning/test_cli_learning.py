@@ -89,7 +89,7 @@ def test_loop_ends_with_a_status_of_its_own_where_the_student_is_rejected(place:
 
 
 def test_loop_ends_with_a_status_of_its_own_where_the_gate_cannot_tell(place: Path) -> None:
-    write_rows(place / "few.jsonl", GATE[0][:400], GATE[1][:400])
+    write_rows(place / "few.jsonl", GATE[0][:100], GATE[1][:100])
     options = [option if option != "gate.jsonl" else "few.jsonl" for option in OPTIONS]
     text = said("loop", "--once", *options, "--replay", "replay.jsonl", "--gold", "gold.jsonl", status=6)
     assert "UNDECIDED" in text
