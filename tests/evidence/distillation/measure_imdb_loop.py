@@ -89,7 +89,7 @@ def _distilled(parts: Parts, gate: PromotionGate, served: Served) -> list[Entry]
         print(f"  {verdict}", flush=True)
         entries.append(Entry(LOOP, turn + 1, seen.labels_paid, Score.of(served, parts.test), note))
         at_the_level_of_others = Score.of(served_with(gate, made.student), parts.test)
-        entries.append(Entry("the same student, certified at 0.95", turn + 1, seen.labels_paid, at_the_level_of_others))
+        entries.append(Entry("its student, certified at 0.95", turn + 1, seen.labels_paid, at_the_level_of_others))
     return entries
 
 
