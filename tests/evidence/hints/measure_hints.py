@@ -25,7 +25,7 @@ from tests.evidence.hints.studies import STUDIES, Study
 from tests.evidence.hints.texts import Row
 
 DEVELOPMENT = {"reviews": 120, "headlines": 110}
-TEST = {"reviews": 1173, "headlines": 1050}
+TEST = {"reviews": 1173, "headlines": 1396}
 """Rows of each part that the published run took."""
 
 
