@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -198,9 +199,10 @@ def _serve(model: str, threads: int) -> None:
     parameters.endpoint_metrics = True
     parameters.verbosity = 0
     server = xllamacpp.Server(parameters)
-    print(json.dumps({"address": server.listening_address}), flush=True)  # noqa: T201  to the process that started this
-    sys.stdin.buffer.read()
-    os._exit(0)  # requests in flight are nobody's any more
+    with suppress(BrokenPipeError):  # the process that started this is gone already
+        print(json.dumps({"address": server.listening_address}), flush=True)  # noqa: T201  to that process
+        sys.stdin.buffer.read()
+    os._exit(0)  # requests in flight are nobody's any more, and an exit in order would wait for the server's threads
 
 
 if __name__ == "__main__":
