@@ -13,6 +13,9 @@ from langchain_datashunt.errors import DistillationError
 
 FORMAT_VERSION = 1
 
+PROMOTED = "promote"
+"""The decision that hands a look's error level on to the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -28,12 +31,20 @@ class Look:
 
 
 class GateLedger:
-    """Spends an error budget over looks at the same rows.
+    """Spends an error budget over looks at the same rows, and gets back what a promotion did not use up.
 
-    The look number j may err with a chance of ``budget / (j (j + 1))``: a half, a sixth, a twelfth of the budget, and
-    so on. All looks together spend no more than the budget, however many there are, and no number of looks need be
-    fixed beforehand. (Alpha spending; the bound is the sum over looks.) The same question asked again, as after a
-    crash, is the same look.
+    Look number j has a share of ``budget / (j (j + 1))`` of its own: a half, a sixth, a twelfth of the budget, and so
+    on. It may err with the chance of its own share, and after a promotion with that of the look before on top. So a
+    loop whose students win keeps most of its budget, one whose students fail spends it; no number of looks need be
+    fixed beforehand. This is the online fallback procedure (Tian and Ramdas 2021, "Online control of the familywise
+    error rate"), in which a promotion is a rejected hypothesis.
+
+    Why the chance of any wrong promotion is at most the budget: until the first one, every promotion was right, so
+    each share has been at the disposal of one wrong candidate at most: it is handed on by promoted ones only. The
+    levels of the wrong candidates so far therefore sum to no more than the shares do. That presumes that a wrong
+    candidate passes at level a with a chance of at most a whatever the verdicts before it were.
+
+    The same question asked again, as after a crash, is the same look. A look without a decision hands nothing on.
 
     It is a JSON file, replaced as a whole at each look, before the look's result is known. One process at a time may
     judge.
@@ -60,15 +71,20 @@ class GateLedger:
         for number, entry in enumerate(looks, 1):
             if entry["question"] == dict(question):
                 return Look(number, entry["error_level"])
-        look = Look(len(looks) + 1, self.budget / ((len(looks) + 1) * (len(looks) + 2)))
+        look = Look(len(looks) + 1, self._next_level(looks))
         self._write([*looks, {"question": dict(question), "error_level": look.error_level, "decision": None}])
         return look
 
     def note(self, look: Look, decision: str) -> None:
-        """Write down what a look has decided, for readers of the file."""
+        """Write down what a look has decided: the level of the next depends on it."""
         looks = self._looks()
         looks[look.number - 1]["decision"] = decision
         self._write(looks)
+
+    def _next_level(self, looks: list[dict[str, Any]]) -> float:
+        number = len(looks) + 1
+        handed_on = looks[-1]["error_level"] if looks and looks[-1]["decision"] == PROMOTED else 0.0
+        return float(self.budget / (number * (number + 1)) + handed_on)
 
     def _looks(self) -> list[dict[str, Any]]:
         if not self.path.is_file():

@@ -81,10 +81,12 @@ class PromotionGate:
     One half of the rows, chosen by a seeded hash of the input, fits and certifies policies; the other half only
     compares, so that no threshold is judged on rows that found it.
 
-    The same rows may judge many candidates: a `GateLedger` spends `error_budget` over the looks, and the chance that
-    any candidate is ever promoted wrongly (any of the three being false) is at most that budget. This presumes that
-    rows are drawn like the inputs to come, and that candidates know no more of the rows than earlier verdicts have
-    told. It does not add up margins: ten promotions may lose `margin` ten times.
+    The same rows may judge many candidates: a `GateLedger` spends `error_budget` over the looks, hands the level of a
+    promotion on to the next look, and the chance that any candidate is ever promoted wrongly (any of the three being
+    false, so the certificates of all promoted policies are within it) is at most that budget. All three are tested at
+    the whole level of the look: a wrong candidate must pass the one that is false of it. This presumes that rows are
+    drawn like the inputs to come, and that candidates know no more of the rows than earlier verdicts have told. It does
+    not add up margins: ten promotions may lose `margin` ten times.
 
     Args:
         inputs: What the small models see.

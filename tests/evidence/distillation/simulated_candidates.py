@@ -1,10 +1,12 @@
 """Candidates that are no better than the serving model, drawn from a known population, and how often a gate is fooled.
 
-Run: ``python -m tests.evidence.distillation.simulated_candidates``, some minutes on one CPU core.
+Run: ``python -m tests.evidence.distillation.simulated_candidates``, some minutes on one CPU core; with numbers (0 for
+the first), only those settings.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,21 +62,26 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Setting:
-    """What candidates are like; the serving model has noise 2 and no conceit."""
+    """What candidates are like; the first serving model has noise 2 and no conceit."""
 
     name: str
-    noise: float
+    noise: float = 1.0
+    """Times that of the model that serves: above 1 candidates are worse, below better."""
     conceit: float = 1.0
     large_answers: bool = False
     """Whether accuracy is judged, with margin 0: a system that is less accurate at all is no better."""
+    better: float | None = None
+    """Noise of every second candidate, beginning with the first, which takes the serving model's place if promoted."""
 
 
 SERVING_NOISE = 2.0
 SETTINGS = (
-    Setting("equally good", SERVING_NOISE),
-    Setting("equally good, three times as sure", SERVING_NOISE, conceit=3.0),
-    Setting("worse", 2.5),
-    Setting("better, at the cost of accuracy", 1.0, large_answers=True),
+    Setting("equally good"),
+    Setting("equally good, three times as sure", conceit=3.0),
+    Setting("worse", 1.25),
+    Setting("better, at the cost of accuracy", 0.5, large_answers=True),
+    Setting("better and equally good in turn, promoted ones serve", better=0.8),
+    Setting("better and a little worse in turn, promoted ones serve", 1.05, better=0.8),
 )
 
 
@@ -87,6 +94,7 @@ class Fooled:
         wrongly: Share promoted although one of the three conditions is false in the population.
         no_better: Share of the candidates of which one is false.
         ledgers: Share of ledgers with any wrong promotion.
+        level: Mean error level of the looks at candidates that were no better.
     """
 
     setting: str
@@ -95,29 +103,40 @@ class Fooled:
     wrongly: float
     no_better: float
     ledgers: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a gate made of one candidate, and whether that is no better in the population."""
+
+    promoted: bool
+    no_better: bool
+    level: float
 
 
 def fool(setting: Setting, *, candidates: int = CANDIDATES, looks: int = LOOKS, seed: int = 0) -> Fooled:
     """Judge candidates, so many at each ledger before it is given new rows and a new serving model."""
     rng = np.random.default_rng(seed)
-    outcomes: list[list[tuple[bool, bool]]] = []
+    outcomes: list[list[Judged]] = []
     while sum(map(len, outcomes)) < candidates:
         with tempfile.TemporaryDirectory() as scratch:
             outcomes.append(_one_ledger(setting, looks, Path(scratch, "gate.json"), rng))
     flat = [each for ledger in outcomes for each in ledger]
-    promoted, no_better = np.array(flat).T
+    promoted, no_better = (np.array([getattr(each, name) for each in flat]) for name in ("promoted", "no_better"))
     return Fooled(
         setting.name,
         len(flat),
         float(promoted.mean()),
         float((promoted & no_better).mean()),
         float(no_better.mean()),
-        float(np.mean([any(won and bad for won, bad in ledger) for ledger in outcomes])),
+        float(np.mean([any(each.promoted and each.no_better for each in ledger) for ledger in outcomes])),
+        float(np.mean([each.level for each in flat if each.no_better])),
     )
 
 
-def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Generator) -> list[tuple[bool, bool]]:
-    """Return, for each candidate, whether it was promoted, and whether it is no better in the population."""
+def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Generator) -> list[Judged]:
+    """Judge so many candidates on the same rows."""
     world = World.draw(GATE_ROWS + TRUTH_ROWS, rng)
     labels = [Drawn.classes_[int(label)] for label in world.labels[:GATE_ROWS]]
     answers = [Drawn.classes_[int(a == b)] for a, b in zip(world.labels, world.large_right, strict=True)][:GATE_ROWS]
@@ -130,14 +149,19 @@ def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Gener
         margin=0.0,
         error_budget=BUDGET,
     )
-    serving = Drawn(world, SERVING_NOISE, 1.0, "serving", rng)
+    noise = SERVING_NOISE
+    serving = Drawn(world, noise, 1.0, "serving", rng)
     policy = gate.fit_policy(serving)
     outcomes = []
     for look in range(looks):
-        candidate = Drawn(world, setting.noise, setting.conceit, f"candidate {look}", rng)
+        is_better = setting.better is not None and look % 2 == 0
+        its_noise = noise * (setting.better if is_better and setting.better is not None else setting.noise)
+        candidate = Drawn(world, its_noise, setting.conceit, f"candidate {look}", rng)
         verdict = gate.judge(candidate, serving, policy)
         worse = verdict.policy is None or _no_better(world, (candidate, verdict.policy), (serving, policy), setting)
-        outcomes.append((verdict.decision == "promote", worse))
+        outcomes.append(Judged(verdict.decision == "promote", worse, verdict.numbers["error_level"]))
+        if setting.better is not None and verdict.decision == "promote" and verdict.policy is not None:
+            noise, serving, policy = its_noise, candidate, verdict.policy
     return outcomes
 
 
@@ -157,14 +181,16 @@ def _truth(world: World, small: Drawn, policy: ShuntPolicy) -> tuple[float, floa
 
 
 def print_fooled(results: Sequence[Fooled]) -> None:
-    print("| candidates | n | no better | promoted | promoted wrongly | ledgers with a wrong promotion |")
-    print("|---|---|---|---|---|---|")
+    print("| candidates | n | no better | their mean level | promoted | promoted wrongly | ledgers with a wrong one |")
+    print("|---|---|---|---|---|---|---|")
     for each in results:
         print(
-            f"| {each.setting} | {each.candidates} | {each.no_better:.3f} | {each.promoted:.3f} | {each.wrongly:.3f} "
-            f"| {each.ledgers:.3f} |"
+            f"| {each.setting} | {each.candidates} | {each.no_better:.3f} | {each.level:.4f} | {each.promoted:.3f} "
+            f"| {each.wrongly:.4f} | {each.ledgers:.3f} |",
+            flush=True,
         )
 
 
 if __name__ == "__main__":
-    print_fooled([fool(setting) for setting in SETTINGS])
+    chosen = [SETTINGS[int(place)] for place in sys.argv[1:]] or SETTINGS
+    print_fooled([fool(setting) for setting in chosen])

@@ -1,20 +1,59 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from langchain_datashunt.distillation.gate_ledger import GateLedger
 from langchain_datashunt.errors import DistillationError
 
 
+def levels_of(path: Path, budget: float, decisions: Sequence[str]) -> list[float]:
+    """The levels of as many looks as there are decisions."""
+    ledger, levels = GateLedger(path, budget), []
+    for number, decision in enumerate(decisions):
+        look = ledger.spend({"candidate": str(number)})
+        ledger.note(look, decision)
+        levels.append(look.error_level)
+    return levels
+
+
 @pytest.mark.parametrize("budget", [0.001, 0.05, 0.5])
-def test_all_looks_together_spend_no_more_than_the_budget(tmp_path: Path, budget: float) -> None:
-    ledger = GateLedger(tmp_path / "ledger.json", budget)
-    levels = [ledger.spend({"candidate": str(number)}).error_level for number in range(25)]
+def test_looks_that_promote_nothing_spend_no_more_than_the_budget_together(tmp_path: Path, budget: float) -> None:
+    levels = levels_of(tmp_path / "ledger.json", budget, ["reject", "undecided"] * 12)
     assert sum(levels) < budget
     assert levels == sorted(levels, reverse=True)
+
+
+def test_a_promotion_hands_its_level_on_to_the_next_look_only(tmp_path: Path) -> None:
+    levels = levels_of(tmp_path / "ledger.json", 0.12, ["promote", "promote", "reject", "undecided", "promote"])
+    assert levels == pytest.approx([0.06, 0.06 + 0.02, 0.06 + 0.02 + 0.01, 0.006, 0.004])
+
+
+def test_a_look_that_was_never_decided_hands_nothing_on(tmp_path: Path) -> None:
+    ledger = GateLedger(tmp_path / "ledger.json", 0.12)
+    ledger.spend({"candidate": "a"})
+    assert ledger.spend({"candidate": "b"}).error_level == pytest.approx(0.02)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
+def test_wrong_candidates_have_no_more_than_the_budget_up_to_the_first_wrong_promotion(
+    candidates: list[tuple[bool, bool]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        decisions = ["promote" if promoted else "reject" for _, promoted in candidates]
+        levels = levels_of(Path(folder, "ledger.json"), 0.05, decisions)
+    at_risk = 0.0
+    for level, (wrong, promoted) in zip(levels, candidates, strict=True):
+        at_risk += level * wrong
+        if wrong and promoted:
+            break
+    assert at_risk < 0.05
 
 
 def test_a_look_is_written_before_its_result_is_known(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_invalid_replies_count_as_wrong(tmp_path: Path, policy: ShuntPolicy, stu
     assert verdict.numbers["accuracy"]["change"] > 0
 
 
-def test_each_look_spends_less_and_the_same_question_is_the_same_look(
+def test_a_look_has_its_share_and_what_a_promotion_handed_on_and_the_same_question_is_the_same_look(
     tmp_path: Path, policy: ShuntPolicy, student: Any
 ) -> None:
     def judged(candidate: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_each_look_spends_less_and_the_same_question_is_the_same_look(
         return gate.judge(candidate, SMALL, policy).numbers
 
     levels = [judged(each)["error_level"] for each in (student, Sharpened(SMALL, 2.0), student, Sharpened(SMALL, 3.0))]
-    assert levels == pytest.approx([0.05 / 2, 0.05 / 6, 0.05 / 2, 0.05 / 12])
+    assert levels == pytest.approx([0.05 / 2, 0.05 / 6 + 0.05 / 2, 0.05 / 2, 0.05 / 12])
     looks = json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["looks"]
     assert looks[0]["decision"] == "promote"
     assert len(looks) == 3
