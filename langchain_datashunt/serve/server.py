@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,6 +22,8 @@ HEADER_BYTES = 16_384
 def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve an application of `create_app` until SIGTERM or SIGINT; requests in flight are then finished.
 
+    It returns when the server has stopped, so a program that ends with it has status 0.
+
     Args:
         app: The application.
         host: The address to listen on; other than loopback only with authentication.
@@ -29,7 +37,31 @@ def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> No
             f"host {host!r} can be reached by others, and the application asks for no authentication: give "
             "create_app(chain, authenticate=BearerTokens(...)), or stay at 127.0.0.1"
         )
-    uvicorn.Server(server_config(app, host=host, port=port)).run()
+    server = uvicorn.Server(server_config(app, host=host, port=port))
+    with _stopping_by_signal(server):
+        server.run()
+
+
+@contextmanager
+def _stopping_by_signal(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the server, and nothing else.
+
+    When uvicorn has shut down, it raises the signal once more for whoever listened before it; by default that kills the
+    process on the spot, and what was registered with atexit, such as the last counts of a log, is lost.
+    """
+    if threading.current_thread() is not threading.main_thread():  # elsewhere signals cannot be listened to
+        yield
+        return
+
+    def stop(_: int, __: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:

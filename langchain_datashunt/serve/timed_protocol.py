@@ -8,20 +8,29 @@ from typing import Any
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+LEAST_READ = 1_000
+"""Bytes a second that a client must read of what waits for it."""
+
 
 class TimedH11Protocol(H11Protocol):
     """Closes connections whose headers do not come, or whose answers are not read, in time.
 
-    The time is ``receive_timeout_s`` of the limits that `create_app` left in the application's state.
+    The time is ``receive_timeout_s`` of the limits that `create_app` left in the application's state. Once in it the
+    connection is looked at; one is cut off where less than `LEAST_READ` was read since the look before. So a client
+    that has stopped to read keeps its connection for twice the time at most, and one that reads keeps it, however large
+    the answer is.
     """
 
     _closing: asyncio.TimerHandle | None = None
-    _aborting: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle | None = None
+    _waiting = 0
+    """Bytes that waited to be read at the last look; 0 where the client has made room since."""
 
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._watch_headers()
+        self._next_look = self.loop.call_later(self._seconds, self._look)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -32,17 +41,13 @@ class TimedH11Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._cancel_closing()
-        self._cancel_aborting()
-
-    @override
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._aborting = self.loop.call_later(self._seconds, self.transport.abort)
+        if self._next_look is not None:
+            self._next_look.cancel()
 
     @override
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._cancel_aborting()
+        self._waiting = 0
 
     @property
     def _seconds(self) -> float:
@@ -61,7 +66,15 @@ class TimedH11Protocol(H11Protocol):
             self._closing.cancel()
             self._closing = None
 
-    def _cancel_aborting(self) -> None:
-        if self._aborting is not None:
-            self._aborting.cancel()
-            self._aborting = None
+    def _look(self) -> None:
+        before, waiting = self._waiting, self.transport.get_write_buffer_size()
+        if before and waiting and self._nothing_follows() and before - waiting < LEAST_READ * self._seconds:
+            self.transport.abort()
+            return
+        self._waiting = waiting
+        self._next_look = self.loop.call_later(self._seconds, self._look)
+
+    def _nothing_follows(self) -> bool:
+        """Tell whether what waits only becomes less: no more is written until it is read, or at all."""
+        written = self.cycle is None or self.cycle.response_complete or self.transport.is_closing()
+        return written or bool(self.flow.write_paused)

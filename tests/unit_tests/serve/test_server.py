@@ -228,7 +228,7 @@ def test_the_command_serves_a_chain_to_a_network_and_finishes_what_is_in_flight(
             process.send_signal(signal.SIGTERM)
             assert [each.result().json()["output"]["content"] for each in flying] == ["one two three"] * 5
             assert "event: end" in streamed.result()
-        assert process.wait(20) in (0, -signal.SIGTERM)  # uvicorn raises the signal again when it is done
+        assert process.wait(20) == 0  # and not killed by the signal: what is registered with atexit ran
 
 
 def test_the_command_refuses_a_network_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
