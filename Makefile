@@ -3,6 +3,7 @@
 # make test       lint, types and tests, on two versions of langchain-core
 # make evidence   the long measurements whose results stand in docs/
 # make bench      routing speed beside plain LangChain
+# make docs       the documentation as a site, in build/site
 #
 # Every target sets up what it needs in $(VENV); only Python >= 3.11, make and git must be there.
 
@@ -22,7 +23,7 @@ export TOKENIZERS_PARALLELISM := false
 export DATASHUNT_CACHE ?= $(abspath .cache)
 TEXTS := $(DATASHUNT_CACHE)/vaderSentiment-2.5.tar.gz
 
-.PHONY: demo learn test lint test-other-core evidence bench setup clean
+.PHONY: demo learn test lint test-other-core evidence bench docs setup clean
 
 demo: setup
 	$(BIN)/datashunt demo
@@ -54,6 +55,10 @@ evidence: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/bench_router.py
+
+# What the reference says is read from the code, so all is read anew; a warning fails.
+docs: setup
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --fresh-env --quiet --doctree-dir build/doctrees docs build/site
 
 setup: $(VENV)/.ready
 

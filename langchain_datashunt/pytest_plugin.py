@@ -1,4 +1,4 @@
-"""The fakes of `langchain_datashunt.testing` as pytest fixtures.
+"""The fakes of `langchain_datashunt.testing` as pytest fixtures, ``keyword_small_model`` and ``recording_chat_model``.
 
 Switch them on in your own ``conftest.py``::
 

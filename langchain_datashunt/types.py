@@ -243,12 +243,12 @@ class HardSample:
 
     @property
     def trainable(self) -> bool:
-        """Whether the teacher's label may train: a language model's, complete, validly read and no fallback."""
+        """Whether the teacher's label may train, as a language model's, complete, validly read and no fallback."""
         return self.complete and self.teacher_kind == "llm" and self.label is not None
 
     @property
     def target(self) -> str | None:
-        """The label to train on: the gold one, else the teacher's most frequent; None without one or at a tie."""
+        """The label to train on, the gold one or the teacher's most frequent; None without one or at a tie."""
         if self.gold is not None:
             return self.gold
         if not self.answers:

@@ -49,7 +49,7 @@ class DropMastered:
 
     @property
     def rows_needed(self) -> int:
-        """The deferred rows that must certify: with fewer, nothing passes even where no row is of a dropped class."""
+        """The deferred rows that must certify; with fewer, nothing passes even where no row is of a dropped class."""
         return math.ceil(math.log(1 - self.confidence_level) / math.log1p(-self.max_unanswerable))
 
     def dropped(self, order: Columns, targets: Columns) -> Columns:

@@ -50,7 +50,7 @@ class PredictionSet:
 
     @property
     def rows_needed(self) -> int:
-        """The deferred rows without which the level says nothing: with fewer, every set would hold all labels."""
+        """The deferred rows without which the level says nothing; with fewer, every set would hold all labels."""
         level = Fraction(str(self.level))
         return math.ceil(level / (1 - level))
 

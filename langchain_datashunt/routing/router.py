@@ -364,7 +364,7 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
 
     @property
     def output_kind(self) -> OutputKind | Literal["other"]:
-        """What comes out: a ``message``, a ``text`` or something ``other``, made by ``answer=``."""
+        """What comes out, a ``message``, a ``text`` or something ``other``, made by ``answer=``."""
         return self._routing().answerer.kind or "other"
 
     @property

@@ -45,7 +45,7 @@ class EmbeddingClassifier(Serializable):
     """A `SentenceEncoder`, or any LangChain embeddings model."""
 
     head: Any
-    """A fitted classifier of ``(n, d)`` vectors: a `LinearHead`, or a scikit-learn classifier."""
+    """A fitted classifier of ``(n, d)`` vectors, a `LinearHead` or a scikit-learn classifier."""
 
     embeddings_version: str
     """Identity of the embeddings model."""
@@ -141,7 +141,7 @@ class EmbeddingClassifier(Serializable):
 
     @property
     def version(self) -> str:
-        """Identity: that of the embeddings, and the head's numbers."""
+        """Identity, made of that of the embeddings and the head's numbers."""
         head_version = version_of(self.head)
         if head_version is None:
             raise SmallModelError(f"the head {type(self.head).__name__} has no identity; give it a `version`")

@@ -91,7 +91,7 @@ class FolderTextModel(Serializable):
 
     @property
     def version(self) -> str:
-        """Identity: the weight, configuration and tokenizer files by content, and the settings that change answers."""
+        """Identity, by the content of weight, configuration and tokenizer files, and settings that change answers."""
         if self._version is None:
             digest = files_fingerprint(self.files(), self._deciding_settings())
             self._version = f"{type(self).__name__}-{digest}"

@@ -74,7 +74,7 @@ class LinearHead(Serializable):
 
     @property
     def version(self) -> str:
-        """Identity: classes and numbers."""
+        """Identity, made of classes and numbers."""
         return f"LinearHead-{fingerprint((list(self.classes), self._coefficients, self._intercepts))}"
 
     def predict_proba(self, vectors: FloatArray) -> FloatArray:

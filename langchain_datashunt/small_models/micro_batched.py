@@ -89,7 +89,7 @@ class MicroBatched(Serializable):
 
     @property
     def version(self) -> str | None:
-        """Identity: that of the model inside."""
+        """Identity of the model inside."""
         return version_of(self.small)
 
     @property

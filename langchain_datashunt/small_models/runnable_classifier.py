@@ -65,7 +65,7 @@ class RunnableClassifier(Serializable):
     """The labels, in column order."""
 
     version: str
-    """The identity that policies are tied to: change it whenever the Runnable answers otherwise."""
+    """The identity that policies are tied to; change it whenever the Runnable answers otherwise."""
 
     output: Output | None = None
     """What to take from the Runnable's answer; None takes it as it is."""
@@ -118,7 +118,7 @@ class RunnableClassifier(Serializable):
 
     @property
     def takes_configs(self) -> bool:
-        """True: both methods take ``configs=``, one an input, so that traces show the Runnable's runs."""
+        """True, since both methods take ``configs=``, one an input, so that traces show the Runnable's runs."""
         return True
 
     def predict_proba(self, inputs: Sequence[Any], *, configs: Sequence[RunnableConfig] | None = None) -> FloatArray:

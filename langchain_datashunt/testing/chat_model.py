@@ -55,8 +55,8 @@ class RecordingChatModel(BaseChatModel):
     """
 
     answers: Any = "large answer"
-    """The answer of every request, or a function of the messages, or a mapping: the first key that occurs in the last
-    message's text names the answer."""
+    """The answer of every request, or a function of the messages, or a mapping, of which the first key that occurs in
+    the last message's text names the answer."""
 
     default: str = "large answer"
     """The answer where a mapping has no key that fits."""

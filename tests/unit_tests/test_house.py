@@ -45,12 +45,12 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "core", "common
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = sorted(
-    path for folder in ("langchain_datashunt", "tests", "examples") for path in (ROOT / folder).rglob("*.py")
+    path for folder in ("langchain_datashunt", "tests", "examples", "docs") for path in (ROOT / folder).rglob("*.py")
 )
 TEXTS = [
     *SOURCES,
     *sorted(path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"),  # a worktree has a file of it
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(path for kind in ("*.md", "*.rst") for path in (ROOT / "docs").rglob(kind)),
 ]
 
 

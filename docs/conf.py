@@ -1,0 +1,102 @@
+"""The documentation as a site, made by Sphinx: `make docs`. docs/house.md says how it is made, and why."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import fastapi  # noqa: F401  before autodoc writes into the annotations of pydantic's classes, and it cannot be imported
+import typer
+from typer.cli import get_docs_for_click
+
+from langchain_datashunt import __version__
+from langchain_datashunt.cli.main import build_app
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "langchain-datashunt"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+html_theme = "furo"
+html_title = f"{project} {version}"
+html_copy_source = False
+html_show_copyright = False
+
+myst_heading_anchors = 4  # the anchors that code hosts make
+
+default_role = "py:obj"  # `name` in a docstring is a link where the reference has that name, else code
+napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the types stand in the signature
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": "get_lc_namespace, is_lc_serializable, model_config, model_post_init",
+}
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # what LangChain's classes say of themselves
+python_maximum_signature_line_length = 88
+
+MENU = {
+    "How-to guides": [
+        "composition",
+        "thresholds",
+        "candidates",
+        "prompts",
+        "hints",
+        "hard-samples",
+        "distillation",
+        "registry",
+        "audits",
+        "report",
+        "metrics",
+        "serving",
+        "onnx",
+        "agents",
+        "testing-your-chains",
+    ],
+    "Reference": ["reference/index"],
+    "Measurements": ["evidence-recorded", "routing-speed", "demo"],
+    "The project": ["house"],
+}
+COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+OPTION_IN_PROSE = re.compile(r"--[a-z-]+(?=[^`\n]*(?:`[^`\n]*`[^`\n]*)*$)", re.MULTILINE)
+
+
+def menu() -> str:
+    """Return the directives that make the menu, for the start page."""
+    return "".join(
+        "\n".join(["", "```{toctree}", ":hidden:", f":caption: {kind}", *pages, "```", ""])
+        for kind, pages in MENU.items()
+    )
+
+
+def commands() -> str:
+    """Return the manual of the command line as typer writes it."""
+    command = typer.main.get_command(build_app())
+    manual = get_docs_for_click(obj=command, ctx=typer.Context(command), indent=1, name="datashunt")
+    return OPTION_IN_PROSE.sub(r"`\g<0>`", manual)
+
+
+GENERATED = {"index": menu, "reference/command-line": commands}
+"""Pages that end in something that is written while the site is built."""
+
+
+def complete_page(app: Sphinx, page: str, source: list[str]) -> None:
+    """Take the comments out of a page, whose code sets the scene for the tests, and append what is generated for it."""
+    source[0] = COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), source[0])
+    if page in GENERATED:
+        source[0] += GENERATED[page]()
+
+
+def readable_signature(
+    app: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write the defaults ``<factory>`` and ``<class 'ValueError'>``, which are no Python, as ``...`` and the class."""
+    return signature and re.sub(r"<class '(\w+)'>", r"\1", signature.replace("<factory>", "...")), returned
+
+
+def setup(app: Sphinx) -> None:
+    """Let Sphinx call the functions above."""
+    app.connect("source-read", complete_page)
+    app.connect("autodoc-process-signature", readable_signature)
