@@ -80,6 +80,8 @@ def _write_graph(classifier: TransformersClassifier, folder: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.network = classifier.network().float()
+            # Attention written out is fewer operations in the graph than what PyTorch's fused attention becomes.
+            self.network.set_attn_implementation("eager")
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             return self.network(input_ids=input_ids, attention_mask=attention_mask).logits
