@@ -23,6 +23,7 @@ from langchain_datashunt.routing.outputs import Answerer
 from langchain_datashunt.routing.per_request import check_threshold
 from langchain_datashunt.routing.structured_output import FilledSchema
 from langchain_datashunt.small_models import class_names, version_of
+from langchain_datashunt.small_models.micro_batched import MicroBatched
 
 if TYPE_CHECKING:
     from langchain_datashunt.routing.router import RunnableDataShunt
@@ -103,8 +104,9 @@ class BuiltRouting(NamedTuple):
 
 
 def served_by(small: Any) -> ServedVersion | None:
-    """Return the version of a `PromotedModel` that serves now; None for any other small model."""
-    return small.served if isinstance(small, PromotedModel) else None
+    """Return the version of a `PromotedModel` that serves now, micro-batched or not; None for any other small model."""
+    promoted = small.small if isinstance(small, MicroBatched) else small
+    return promoted.served if isinstance(promoted, PromotedModel) else None
 
 
 def build_routing(shunt: RunnableDataShunt) -> BuiltRouting:
@@ -112,7 +114,8 @@ def build_routing(shunt: RunnableDataShunt) -> BuiltRouting:
     served = served_by(shunt.small)
     if served is None:
         return BuiltRouting(_routing(shunt, shunt.small, *rule_for(shunt.small, shunt.policy, shunt.threshold)), None)
-    return BuiltRouting(_routing(shunt, served.small, served.policy, served.small_model_version), served)
+    small = shunt.small.over(served.small) if isinstance(shunt.small, MicroBatched) else served.small
+    return BuiltRouting(_routing(shunt, small, served.policy, served.small_model_version), served)
 
 
 def _routing(shunt: RunnableDataShunt, small: Any, rule: Rule, version: str | None) -> Routing:

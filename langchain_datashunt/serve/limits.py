@@ -17,8 +17,8 @@ class RequestLimits:
         timeout_s: Seconds in which a request must be answered, with its stream to the end; else 504, or the stream ends
             without its last event.
         receive_timeout_s: Seconds in which a request's headers, and then its body, must arrive; else 408, or the
-            connection is closed. With `run_server` also the seconds after which a connection is cut off whose client does
-            not read: between once and twice this time.
+            connection is closed. With `run_server` also how long a client may not read its answer: it is cut off after
+            once to twice this time.
         connections: Most open connections (`run_server` only); a further one is answered 503.
 
     Raises:

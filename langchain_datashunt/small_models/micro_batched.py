@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from langchain_datashunt.small_models.answers import class_names
 from langchain_datashunt.small_models.fingerprints import version_of
 from langchain_datashunt.small_models.pass_queue import PassQueue
 from langchain_datashunt.types import FloatArray, SmallModel
+
+# Exchanging a model is rare, so one lock serves all, and none must be pickled.
+_EXCHANGING = threading.Lock()
 
 
 class MicroBatched(Serializable):
@@ -29,6 +33,8 @@ class MicroBatched(Serializable):
     * A caller that is cancelled while it waits costs no computation, and disturbs nobody.
     * Each caller waits for its answer: that is the back-pressure. Where more than `max_waiting` inputs wait, a further
       call raises `OverloadedError`, which a shunt passes on: an overload never becomes a bill of the large model.
+    * Over a `PromotedModel`, a shunt has that model's policy, and a pass is of one version: a request that began before
+      a `reload` shares passes with others that did.
 
     Caveat: transformers round differently in batches of another size or length (about 1e-7 in float32). An input that
     lies on the threshold to the last digits may be decided otherwise; so it may in any `batch`.
@@ -56,6 +62,7 @@ class MicroBatched(Serializable):
     """Most inputs that wait."""
 
     _passes: PassQueue = PrivateAttr()
+    _over: MicroBatched | None = PrivateAttr(default=None)
 
     def __init__(self, small: SmallModel, **settings: Any) -> None:
         """Wrap a small model; the settings are the fields.
@@ -75,6 +82,11 @@ class MicroBatched(Serializable):
         self._passes = PassQueue(
             self.small.predict_proba, self.max_batch_size, self.max_wait_ms / 1000, self.max_waiting
         )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out what `over` made: a promoted version is loaded where it is needed."""
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**state["__pydantic_private__"], "_over": None}}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -96,6 +108,17 @@ class MicroBatched(Serializable):
     def probabilities_known(self) -> bool:
         """What the model inside says."""
         return bool(getattr(self.small, "probabilities_known", True))
+
+    def over(self, small: SmallModel) -> MicroBatched:
+        """Return passes of another model under the same settings; the same object for as long as the model is the same.
+
+        For models that are exchanged while they serve: callers of one version share passes, and those of two do not.
+        """
+        with _EXCHANGING:
+            if self._over is None or self._over.small is not small:
+                settings = {name: getattr(self, name) for name in ("max_batch_size", "max_wait_ms", "max_waiting")}
+                self._over = MicroBatched(small, **settings)
+            return self._over
 
     def predict_proba(self, inputs: Sequence[Any]) -> FloatArray:
         """Return the ``(n, k)`` probabilities of `n` inputs, from a pass shared with whoever calls now.

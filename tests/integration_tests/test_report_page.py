@@ -82,6 +82,27 @@ def test_the_page_fits_is_quiet_and_loads_nothing(
     assert (folder / f"report-{width}-{scheme}.png").stat().st_size > 50_000
 
 
+PAPER = 703
+"""Pixels across a sheet of A4 between margins of 12 mm."""
+
+
+def test_on_paper_the_page_is_white_fits_and_has_the_numbers_behind_the_charts(
+    chromium: browser.Browser, page: Path, tmp_path: Path
+) -> None:
+    folder = Path(os.environ.get("DATASHUNT_SCREENSHOTS", tmp_path))
+    with chromium.visit(page.as_uri(), width=PAPER, scheme="dark") as visit:
+        visit.page.emulate_media(media="print")
+        colours = "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+        assert visit.page.eval_on_selector("body", colours) == ["rgb(255, 255, 255)", "rgb(27, 31, 36)"]
+        assert visit.overflowing() == []
+        assert all(table.is_visible() for table in visit.page.query_selector_all("figure details table"))
+        contrast, text = visit.page.evaluate(LEAST_CONTRAST)
+        assert contrast >= 4.5, text
+        visit.screenshot(folder / "report-paper.png")
+        pages = visit.page.pdf(format="A4", prefer_css_page_size=True)
+    assert pages.count(b"/Type /Page\n") < 12
+
+
 def test_every_chart_is_named_described_and_stands_beside_its_numbers(chromium: browser.Browser, page: Path) -> None:
     with chromium.visit(page.as_uri()) as visit:
         charts = visit.page.query_selector_all("svg.chart")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from langchain_datashunt import (
     CompositionError,
     HardSampleCallbackHandler,
     HardSampleStore,
+    MicroBatched,
     ModelRegistry,
     PolicyMismatchError,
     PromotedModel,
@@ -37,11 +39,19 @@ from langchain_datashunt import (
 REQUESTS = 200
 
 
+def alone(promoted: PromotedModel) -> Any:
+    return promoted
+
+
+either_way = pytest.mark.parametrize("served", [alone, MicroBatched], ids=["alone", "micro-batched"])
+
+
+@either_way
 async def test_under_200_concurrent_requests_none_fails_and_each_record_names_the_version_that_answered(
-    registry: ModelRegistry,
+    registry: ModelRegistry, served: Any
 ) -> None:
     small, expected = PromotedModel(registry.folder), Expected(registry)
-    chain = RunnableDataShunt(small) | llm()
+    chain = RunnableDataShunt(served(small)) | llm()
     seen: Counter[int] = Counter()
     with swapping(registry, small) as swaps:
         deadline = time.monotonic() + 60
@@ -76,15 +86,18 @@ def sum_of(chunks: list[Any]) -> Any:
     return whole
 
 
+@either_way
 @pytest.mark.parametrize("way", WAYS)
-def test_in_every_way_of_calling_no_version_is_mixed_with_another(registry: ModelRegistry, way: str) -> None:
+def test_in_every_way_of_calling_no_version_is_mixed_with_another(
+    registry: ModelRegistry, way: str, served: Any
+) -> None:
     for seed in range(3):  # the same models again, deferring half of the texts
         small = fitted(seed)
         threshold = float(np.median([confidence for _, confidence in answers_of(small).values()]))
         registry.add(small, policy_for(small, threshold))
     registry.promote(4)
     promoted, expected = PromotedModel(registry.folder), Expected(registry)
-    chain = RunnableDataShunt(promoted) | llm()
+    chain = RunnableDataShunt(served(promoted)) | llm()
 
     def ask(_: int) -> list[int]:
         messages = answered(chain, way, TEXTS)
@@ -145,9 +158,10 @@ def test_reload_says_whether_the_version_has_changed(registry: ModelRegistry) ->
     assert small.policy == registry.version(1).policy
 
 
-def test_shunts_bound_before_and_after_follow_one_reload(registry: ModelRegistry) -> None:
+@either_way
+def test_shunts_bound_before_and_after_follow_one_reload(registry: ModelRegistry, served: Any) -> None:
     small = PromotedModel(registry.folder)
-    unbound = RunnableDataShunt(small)
+    unbound = RunnableDataShunt(served(small))
     chains = [unbound | llm(), unbound | llm() | StrOutputParser(), (unbound | llm()).with_retry()]
     said_before = [[getattr(each, "content", each) for each in chain.batch(TEXTS)] for chain in chains]
     registry.promote(2)
@@ -185,16 +199,18 @@ def test_an_empty_registry_has_nothing_to_serve(tmp_path: Path) -> None:
         PromotedModel(tmp_path / "models")
 
 
+@either_way
 @pytest.mark.parametrize("given", [{"threshold": 0.9}, {"policy": ShuntPolicy(classes=("a", "b"), threshold=0.9)}])
-def test_a_promoted_model_brings_its_policy_along(registry: ModelRegistry, given: dict[str, Any]) -> None:
+def test_a_promoted_model_brings_its_policy_along(registry: ModelRegistry, given: dict[str, Any], served: Any) -> None:
     with pytest.raises(CompositionError, match="brings its own policy"):
-        RunnableDataShunt(PromotedModel(registry.folder), **given)
+        RunnableDataShunt(served(PromotedModel(registry.folder)), **given)
 
 
+@either_way
 @pytest.mark.parametrize("of", ["bound", "unbound", "chain"])
-def test_pickled_it_serves_the_same_version_until_it_is_reloaded(registry: ModelRegistry, of: str) -> None:
+def test_pickled_it_serves_the_same_version_until_it_is_reloaded(registry: ModelRegistry, of: str, served: Any) -> None:
     small = PromotedModel(registry.folder)
-    unbound = RunnableDataShunt(small)
+    unbound = RunnableDataShunt(served(small))
     parts = {"unbound": unbound, "bound": unbound | llm(), "chain": unbound | llm() | StrOutputParser()}
     pickled = pickle.dumps(parts[of])
     registry.promote(2)
@@ -213,9 +229,59 @@ def test_written_down_by_langchain_it_names_the_registry(registry: ModelRegistry
     assert (again.number, again.folder) == (3, str(registry.folder))
 
 
-def test_tools_and_schemas_bound_to_the_large_branch_keep_the_promoted_model(registry: ModelRegistry) -> None:
+@either_way
+def test_tools_and_schemas_bound_to_the_large_branch_keep_the_promoted_model(
+    registry: ModelRegistry, served: Any
+) -> None:
     small = PromotedModel(registry.folder)
-    chain = (RunnableDataShunt(small) | llm()).bind_tools([])
+    chain = (RunnableDataShunt(served(small)) | llm()).bind_tools([])
     registry.promote(2)
     small.reload()
     assert recorded(chain.invoke(TEXTS[0]))["policy_id"] == registry.version(2).policy.policy_id
+
+
+class Counting:
+    """A model that notes how large its passes are."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.classes_ = model.classes_
+        self.passes: list[int] = []
+
+    def predict_proba(self, inputs: Any) -> Any:
+        self.passes.append(len(inputs))
+        time.sleep(0.01)
+        return self.model.predict_proba(inputs)
+
+
+async def test_shunts_over_one_micro_batched_promoted_model_share_passes_and_each_version_has_its_own(
+    registry: ModelRegistry,
+) -> None:
+    promoted, expected = PromotedModel(registry.folder), Expected(registry)
+    shunt = RunnableDataShunt(MicroBatched(promoted, max_wait_ms=1000))
+    chains = [shunt | llm(), (shunt | llm()).bind_tools([])]
+    texts = [text for text in TEXTS for _ in chains]
+    models: list[Counting] = []
+    asked: list[Any] = []
+    for number in (1, 2):
+        registry.promote(number)
+        promoted.reload()
+        models.append(Counting(promoted.served.small))
+        promoted._served = replace(promoted.served, small=models[-1])
+        asked += [asyncio.create_task(chain.ainvoke(text)) for text in TEXTS for chain in chains]
+        await asyncio.sleep(0.05)  # the first ones wait for company while the second version is promoted
+    pairs = zip(texts * 2, await asyncio.gather(*asked), strict=True)
+    versions = [expected.version_that_answered(text, message) for text, message in pairs]
+    assert versions == [1] * len(texts) + [2] * len(texts)
+    assert [model.passes for model in models] == [[len(texts)]] * 2
+
+
+def test_called_without_a_shunt_micro_batching_follows_the_promoted_model(registry: ModelRegistry) -> None:
+    promoted = PromotedModel(registry.folder)
+    small = MicroBatched(promoted)
+    for number in (1, 2):
+        registry.promote(number)
+        promoted.reload()
+        assert small.version == registry.version(number).card.small_model_version
+        expected = registry.load(number).small.predict_proba(TEXTS)
+        assert [list(small.predict_proba([text])[0]) for text in TEXTS] == [list(row) for row in np.asarray(expected)]

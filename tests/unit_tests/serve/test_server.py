@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -272,3 +273,18 @@ def test_two_threads_may_serve_two_applications_at_once() -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(answers) == ["a", "b"]
+
+
+def test_a_request_that_arrives_as_the_server_stops_is_answered(llm: RecordingChatModel) -> None:
+    """Idle connections are closed then; it lies in one of them."""
+    with running(create_app(shunt() | llm)) as server, server.connect() as connection:
+        connection.sendall(posted("/invoke", GOOD))
+        assert status(connection.recv(65536).decode()) == 200
+
+        async def stop() -> None:
+            connection.sendall(posted("/invoke", GOOD))
+            for each in list(server.server.server_state.connections):
+                each.shutdown()
+
+        asyncio.run_coroutine_threadsafe(stop(), server.server.servers[0].get_loop()).result()
+        assert status(received(connection)) == 200
