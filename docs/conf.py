@@ -38,6 +38,7 @@ autodoc_inherit_docstrings = False  # what LangChain's classes say of themselves
 python_maximum_signature_line_length = 88
 
 MENU = {
+    "Tutorial": ["tutorial"],
     "How-to guides": [
         "composition",
         "thresholds",
@@ -55,6 +56,7 @@ MENU = {
         "agents",
         "testing-your-chains",
     ],
+    "Concepts": ["concepts"],
     "Reference": ["reference/index"],
     "Measurements": ["evidence-recorded", "routing-speed", "demo"],
     "The project": ["house"],

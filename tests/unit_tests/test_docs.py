@@ -2,6 +2,7 @@
 
 Every fenced block of README.md and docs/ names its language. The ``python`` blocks of a page run one after the other
 in one namespace and an empty folder; those inside an HTML comment run too: readers do not see them, they set the scene.
+A ``text`` block right below a ``python`` block is what that one prints.
 ``ChatOpenAI`` speaks to a small server on loopback, which answers ``positive``.
 """
 
@@ -11,7 +12,10 @@ import doctest
 import importlib
 import json
 import re
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LANGUAGES = {"python", "bash", "console", "json", "text", "mermaid", "toml"}
 FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -37,13 +42,31 @@ class Block:
     language: str
     code: str
     line: int
+    output: str | None = None
+    """What stands right below it as ``text``."""
 
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(match[2].strip(), match[3], text.count("\n", 0, match.start(3)) + 1) for match in FENCE.finditer(text)
+    found = list(FENCE.finditer(text))
+    outputs = [
+        after[3] if after and after[2] == "text" and not text[match.end() : after.start()].strip() else None
+        for match, after in zip_longest(found, found[1:])
     ]
+    return [
+        Block(match[2].strip(), match[3], text.count("\n", 0, match.start(3)) + 1, output)
+        for match, output in zip(found, outputs, strict=True)
+    ]
+
+
+def check_output(block: Block, printed: str) -> None:
+    """Compare word by word; numbers may differ a little, since those of other machines and versions do."""
+    words, shown = [NUMBER.sub("#", text).split() for text in (printed, block.output or "")]
+    assert words == shown, f"line {block.line} prints:\n{printed}"
+    numbers, expected = (
+        [float(number.replace(",", "")) for number in NUMBER.findall(text)] for text in (printed, block.output or "")
+    )
+    assert numbers == pytest.approx(expected, rel=0.03, abs=0.003), f"line {block.line} prints:\n{printed}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -62,7 +85,10 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch
         for block in blocks(page):
             if block.language == "python":
                 padded = "\n" * (block.line - 1) + block.code  # errors then name the page's own line
-                exec(compile(padded, str(page), "exec", dont_inherit=True), namespace)  # noqa: S102  our own pages
+                with redirect_stdout(StringIO()) as printed:
+                    exec(compile(padded, str(page), "exec", dont_inherit=True), namespace)  # noqa: S102  our own pages
+                if block.output is not None:
+                    check_output(block, printed.getvalue())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
