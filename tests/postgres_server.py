@@ -11,6 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from sqlalchemy import text
+
+from langchain_datashunt.store.databases import location_of, postgresql_engine
+
 _STARTED_WITHIN = 60
 
 
@@ -50,6 +54,15 @@ class PostgresServer:
         options = f"-p {self.port} -h 127.0.0.1 -k '' -c fsync=off -c max_connections=50"
         log = self._data / "log"
         self._control("start", "-w", "-t", str(_STARTED_WITHIN), "-o", options, "-l", log)
+
+    def ask_for_password(self, password: str) -> None:
+        """Let only those in, from now on, who know the user's password."""
+        engine = postgresql_engine(location_of(self.url))  # type: ignore[arg-type]  a URL
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER USER tester PASSWORD '{password}'"))
+        engine.dispose()
+        (self._data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        self._control("reload")
 
     def stop(self) -> None:
         """Cut all connections, as a crash does."""

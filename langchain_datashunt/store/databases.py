@@ -29,18 +29,30 @@ def location_of(url: str | Path) -> Path | URL:
     Raises:
         HardSampleStoreError: It is neither.
     """
-    if isinstance(url, Path) or "://" not in url:
+    if isinstance(url, Path) or ("://" not in url and not url.startswith(("postgres:", "postgresql:"))):
         return _checked_path(str(url))
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise HardSampleStoreError("a store is a file or a URL like postgresql://user@host/database") from error
+    except (ArgumentError, ValueError):  # which quote parts of it, and with them the password
+        raise HardSampleStoreError(
+            "a store is a file or a URL like postgresql://user:password@host:5432/database, its parts percent-encoded; "
+            "this URL cannot be read (it is not shown, since it may hold a password)"
+        ) from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return _checked_path(parsed.database or "")
     if backend in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+psycopg")
+        return _with_hidden_password(parsed.set(drivername="postgresql+psycopg"))
     raise HardSampleStoreError(f"a store is a SQLite file or a postgresql:// URL; got the database {backend!r}")
+
+
+def _with_hidden_password(url: URL) -> URL:
+    """Return a URL that shows no password: one among its parameters is moved to where SQLAlchemy hides it."""
+    if "password" not in url.query:
+        return url
+    given = url.query["password"]
+    password = given if isinstance(given, str) else given[-1]
+    return url.difference_update_query(["password"]).set(password=password)
 
 
 def _checked_path(path: str) -> Path:

@@ -36,7 +36,24 @@ MOST_GROWTH = 0.05
 Expected = Mapping[str, tuple[str, str]]
 """The right route and answer of each text."""
 
-Ask = Callable[[str], Awaitable[tuple[str, str]]]
+
+@dataclass
+class Sending:
+    """When a request had left its client.
+
+    Attributes:
+        at: By `time.perf_counter`; infinite until then.
+    """
+
+    at: float = float("inf")
+
+    async def trace(self, event: str, _: Any) -> None:
+        """Take what httpx tells of a request."""
+        if event == "http11.send_request_body.complete":
+            self.at = time.perf_counter()
+
+
+Ask = Callable[[str, Sending], Awaitable[tuple[str, str]]]
 """Asks for the route and the answer of a text."""
 
 
@@ -48,7 +65,7 @@ class Tally:
         routes: How many answers came from where.
         wrong: Texts whose answer or route was not their own.
         lost: Why requests that were sent before the signal to stop got no answer.
-        refused: The same of requests that were sent after it, or found no connection then.
+        refused: The same of requests that had not left their client by then.
         latencies: Milliseconds of each answer.
         memory: The server's resident MB, by second.
     """
@@ -167,8 +184,8 @@ class RefusedError(Exception):
 def asking(http: httpx.AsyncClient) -> Ask:
     """Return how a text is asked about over HTTP."""
 
-    async def ask(text: str) -> tuple[str, str]:
-        answer = await http.post("/invoke", json={"input": text})
+    async def ask(text: str, sending: Sending) -> tuple[str, str]:
+        answer = await http.post("/invoke", json={"input": text}, extensions={"trace": sending.trace})
         if answer.status_code != 200:
             raise RefusedError(str(answer.status_code))
         body = answer.json()
@@ -195,19 +212,17 @@ async def let_clients_ask(
         while True:
             text = texts[position % len(texts)]
             position += 1
-            sent = time.perf_counter()
+            start, sending = time.perf_counter(), Sending()
             try:
-                found = await ask(text)
+                found = await ask(text, sending)
             except (httpx.HTTPError, RefusedError) as error:
                 why = str(error) if isinstance(error, RefusedError) else type(error).__name__
                 stopped = stopped_at < float("inf")
-                unsent = isinstance(error, httpx.ConnectError)  # there was no connection that it could be sent on
-                refused = sent > stopped_at or (stopped and unsent)
-                (tally.refused if refused else tally.lost)[why] += 1
+                (tally.refused if stopped and sending.at > stopped_at else tally.lost)[why] += 1
                 if stopped:
                     return
                 continue
-            tally.latencies.append((time.perf_counter() - sent) * 1000)
+            tally.latencies.append((time.perf_counter() - start) * 1000)
             tally.routes[found[0]] += 1
             if found != right[text]:
                 tally.wrong.append(text)
