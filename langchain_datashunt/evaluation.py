@@ -152,6 +152,12 @@ def evaluate_policy(
         SmallModelError: The probabilities are none: texts, logits, or a column too many.
         ValueError: `tolerated_loss` does not lie in [0, 1].
         TypeError: `costs` are no `CallCosts`.
+
+    Example:
+        >>> policy = ShuntPolicy(("negative", "positive"), threshold=0.9)
+        >>> evaluation = evaluate_policy(policy, np.array([[0.05, 0.95], [0.6, 0.4]]), ["positive", "positive"])
+        >>> evaluation.coverage, evaluation.selective_risk
+        (0.5, 0.0)
     """
     targets = target_columns(labels, policy.classes)
     n = len(targets)

@@ -62,6 +62,14 @@ def fit_policy(
         CalibrationDataError: The rows cannot be used: lengths differ, labels unknown, or too few.
         InfeasibleTargetError: No threshold reaches the goal on these rows; the error says what is achievable.
         SmallModelError: The small model's answer is no probability rows.
+
+    Example:
+        >>> from langchain_datashunt.testing import KeywordSmallModel
+        >>> small = KeywordSmallModel({"positive": ["great"], "negative": ["awful"]})
+        >>> texts = [f"a day as {word} as day {i}" for i in range(200) for word in ("great", "awful")]
+        >>> policy = fit_policy(small, texts, ["positive", "negative"] * 200, TargetRisk(0.05))
+        >>> print(policy.certificate.claim())
+        certified at level 0.95 to keep selective risk at or below 0.05 (n = ..., coverage 1.000)
     """
     if not isinstance(goal, Goal):
         raise TypeError(

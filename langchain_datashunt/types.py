@@ -33,6 +33,17 @@ class SmallModel(Protocol):
     and `probabilities_known` (bool, default True), False for a model that knows only label and confidence.
     A remote model may add ``async apredict_proba(inputs)``. A model that runs LangChain children sets
     ``takes_configs = True`` and accepts ``configs=`` (one `RunnableConfig` an input) in both methods.
+
+    Example:
+        >>> class Shouting:
+        ...     classes_ = ["angry", "calm"]
+        ...     version = "1"
+        ...
+        ...     def predict_proba(self, inputs):
+        ...         angry = np.array([sum(map(str.isupper, text)) / max(1, len(text)) for text in inputs])
+        ...         return np.column_stack([angry, 1 - angry])
+        >>> isinstance(Shouting(), SmallModel)
+        True
     """
 
     @property

@@ -34,6 +34,11 @@ class DropMastered:
         max_unanswerable: In (0, 1), for example 0.02.
         confidence_level: In (0, 1).
 
+    Example:
+        .. code-block:: python
+
+            policy = learn_pruning(policy, small, texts, labels, PredictionSet(0.95), DropMastered(0.02))
+
     Source: hard prompt pruning of Data Shunt+ (arXiv 2406.15471), whose code fixes the dropped classes by hand.
     """
 

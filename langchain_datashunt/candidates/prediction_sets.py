@@ -37,6 +37,11 @@ class PredictionSet:
     Attributes:
         level: In (0, 1), for example 0.95.
 
+    Example:
+        .. code-block:: python
+
+            policy = learn_pruning(policy, small, texts, labels, PredictionSet(0.95))
+
     Source: Sadinle, Lei and Wasserman, "Least ambiguous set-valued classifiers with bounded error levels" (JASA 2019);
     conditioning on deferral by calibrating on what a *fixed* rule selects, where deferred rows are exchangeable again.
     """

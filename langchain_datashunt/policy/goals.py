@@ -18,6 +18,11 @@ class TargetRisk:
     Attributes:
         risk: In (0, 1), for example 0.02.
         confidence_level: Chance, over the draw of the calibration rows, that the certificate holds; in (0, 1).
+
+    Example:
+        .. code-block:: python
+
+            policy = fit_policy(small, texts, labels, TargetRisk(0.02))
     """
 
     risk: float
@@ -47,6 +52,11 @@ class MaxDeferral:
             budget, in (0, 1). None keeps it on the selection rows only: new inputs then exceed it about half the time.
         large_answers: The large model's recorded answers, one an input, each a class or None (no valid reply).
         costs: Makes the budget one of cost.
+
+    Example:
+        .. code-block:: python
+
+            policy = fit_policy(small, texts, labels, MaxDeferral(0.3, confidence_level=0.95))
     """
 
     share: float
@@ -86,6 +96,11 @@ class EndToEnd:
         confidence_level: Chance, over the draw of the calibration rows, that the certificate holds; in (0, 1).
         prefer: Of the certified thresholds, the ``cheapest`` (largest coverage) or the ``most_accurate`` (as observed).
         costs: Of the calls, so that the policy's metrics say what the thresholds cost.
+
+    Example:
+        .. code-block:: python
+
+            policy = fit_policy(small, texts, labels, EndToEnd(store.large_answers(texts), margin=0.01))
     """
 
     large_answers: Sequence[Any]

@@ -112,6 +112,11 @@ class ShuntPolicy:
         metrics: Measurements made while fitting, as plain JSON.
         created: ISO date of the fit.
         policy_id: Hash of what decides: all up to `pruning`. Two policies with one id decide alike.
+
+    Example:
+        >>> policy = ShuntPolicy(("negative", "positive"), threshold=0.9)  # by hand; `fit_policy` finds and certifies
+        >>> policy.accepts(np.array([[0.05, 0.95], [0.6, 0.4]])).tolist()
+        [True, False]
     """
 
     classes: tuple[str, ...]

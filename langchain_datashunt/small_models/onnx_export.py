@@ -49,6 +49,12 @@ def export_onnx(
     Raises:
         SmallModelError: The folder exists, the classifier cannot be exported, or the exported one answers otherwise.
         MissingExtraError: torch, onnxscript or onnxruntime is not installed.
+
+    Example:
+        .. code-block:: python
+
+            export_onnx(TransformersClassifier("models/reviews"), "models/reviews-onnx")
+            small = OnnxClassifier("models/reviews-onnx")
     """
     target = Path(folder).expanduser()
     if target.exists():

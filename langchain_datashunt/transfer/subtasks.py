@@ -99,6 +99,12 @@ class Subtask(Serializable):
 
     The confidence of a classifier that was not calibrated is seldom the share of its answers that are right: fit a
     policy where a wrong hint is worse than none.
+
+    Example:
+        .. code-block:: python
+
+            aspect = Subtask("aspect", aspect_model, policy=aspect_policy, render="{label} ({confidence:.0%} sure)")
+            translation = Subtask("translation", to_english, rewrite="text")
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
