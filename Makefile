@@ -59,6 +59,7 @@ bench: setup
 # What the reference says is read from the code, so all is read anew; a warning fails.
 docs: setup
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --fresh-env --quiet --doctree-dir build/doctrees docs build/site
+	@echo build/site/index.html
 
 setup: $(VENV)/.ready
 

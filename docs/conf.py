@@ -13,6 +13,8 @@ from langchain_datashunt import __version__
 from langchain_datashunt.cli.main import build_app
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sphinx.application import Sphinx
 
 project = "langchain-datashunt"
@@ -39,29 +41,20 @@ python_maximum_signature_line_length = 88
 
 MENU = {
     "Tutorial": ["tutorial"],
-    "How-to guides": [
-        "composition",
-        "thresholds",
-        "candidates",
-        "prompts",
-        "hints",
-        "hard-samples",
-        "distillation",
-        "registry",
-        "audits",
-        "report",
-        "metrics",
-        "serving",
-        "onnx",
-        "agents",
-        "testing-your-chains",
-    ],
+    "How to: route": ["composition", "thresholds", "agents", "testing-your-chains"],
+    "How to: help the large model": ["candidates", "prompts", "hints"],
+    "How to: learn from it": ["hard-samples", "distillation", "registry"],
+    "How to: watch": ["audits", "report", "metrics"],
+    "How to: serve": ["serving", "onnx"],
     "Concepts": ["concepts"],
     "Reference": ["reference/index"],
     "Measurements": ["evidence-recorded", "routing-speed", "demo"],
     "The project": ["house"],
 }
 COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+WHOLE = 200
+"""More characters than the first sentence of any command's help has; typer's manual lists 45 of them."""
+
 OPTION_IN_PROSE = re.compile(r"--[a-z-]+(?=[^`\n]*(?:`[^`\n]*`[^`\n]*)*$)", re.MULTILINE)
 
 
@@ -77,7 +70,16 @@ def commands() -> str:
     """Return the manual of the command line as typer writes it."""
     command = typer.main.get_command(build_app())
     manual = get_docs_for_click(obj=command, ctx=typer.Context(command), indent=1, name="datashunt")
+    for listed in subcommands(command):
+        manual = manual.replace(listed.get_short_help_str(), listed.get_short_help_str(limit=WHOLE))
     return OPTION_IN_PROSE.sub(r"`\g<0>`", manual)
+
+
+def subcommands(command: Any) -> Iterator[Any]:
+    """Yield the commands of a group, and those of the groups in it."""
+    for inner in getattr(command, "commands", {}).values():
+        yield inner
+        yield from subcommands(inner)
 
 
 GENERATED = {"index": menu, "reference/command-line": commands}
