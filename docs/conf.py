@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastapi  # noqa: F401  before autodoc writes into the annotations of pydantic's classes, and it cannot be imported
 import typer
+from sphinx.addnodes import pending_xref
 from typer.cli import get_docs_for_click
 
 from langchain_datashunt import __version__
@@ -15,6 +16,7 @@ from langchain_datashunt.cli.main import build_app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from docutils import nodes
     from sphinx.application import Sphinx
 
 project = "langchain-datashunt"
@@ -22,6 +24,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # that of the theme underlines the names of modules, as if they were links
 html_title = f"{project} {version}"
 html_copy_source = False
 html_show_copyright = False
@@ -100,7 +103,15 @@ def readable_signature(
     return signature and re.sub(r"<class '(\w+)'>", r"\1", signature.replace("<factory>", "...")), returned
 
 
+def look_everywhere(app: Sphinx, page: nodes.document) -> None:
+    """Let docstrings name classes of other modules by their name alone."""
+    for reference in page.findall(pending_xref):
+        if reference["reftype"] == "obj" and reference["reftarget"][:1].isupper():
+            reference["refspecific"] = True
+
+
 def setup(app: Sphinx) -> None:
     """Let Sphinx call the functions above."""
     app.connect("source-read", complete_page)
     app.connect("autodoc-process-signature", readable_signature)
+    app.connect("doctree-read", look_everywhere)
