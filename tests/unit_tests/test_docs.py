@@ -12,8 +12,10 @@ import doctest
 import importlib
 import json
 import re
+import shlex
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +24,9 @@ from typing import Any
 import chat_server
 import numpy as np
 import pytest
+import typer
+
+from langchain_datashunt.cli.main import build_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,6 +109,33 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
     code = "\n".join(block.code for block in blocks(page) if block.language in {"bash", "console"})
     inline = " ".join(re.findall(r"`(make [\w.-]+)[^`]*`", page.read_text(encoding="utf-8")))
     assert set(re.findall(r"\bmake ([a-z][\w.-]*)", f"{code} {inline}")) <= targets
+
+
+@cache
+def command_line() -> Any:
+    return typer.main.get_command(build_app())
+
+
+def unknown_words(line: str) -> list[str]:
+    """Return what `datashunt` does not know of a command line: a command, or an option of it."""
+    words, command = shlex.split(line, comments=True)[1:], command_line()
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    unknown = [word for word in words if word.startswith("--") and word not in options]
+    return [*unknown, words[0]] if hasattr(command, "commands") and words else unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_and_option_of_datashunt_that_a_page_shows_exists(page: Path) -> None:
+    shown = "\n".join(block.code for block in blocks(page) if block.language == "bash").replace("\\\n", " ")
+    unknown = {line: unknown_words(line) for line in shown.splitlines() if line.startswith("datashunt ")}
+    assert not {line: words for line, words in unknown.items() if words}
+
+
+def test_a_wrong_command_or_option_is_noticed() -> None:
+    assert unknown_words("datashunt samples lists --limit 20  # a comment") == ["--limit", "lists"]
+    assert unknown_words("datashunt report r.html --stores samples.db") == ["--stores"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
