@@ -40,8 +40,7 @@ def served_app(name: str, *, tokens: str, threshold_bounds: tuple[float, float] 
     """Return the application of a named chain.
 
     Raises:
-        CompositionError: There is no such chain, or it cannot be served.
-        ValueError: A token is too short to be a secret.
+        CompositionError: There is no such chain, or it cannot be served; or a token is too short to be a secret.
     """
     from langchain_datashunt.serve import BearerTokens, create_app  # noqa: PLC0415  an extra
 
@@ -50,5 +49,8 @@ def served_app(name: str, *, tokens: str, threshold_bounds: tuple[float, float] 
     except (ImportError, AttributeError, ValueError) as error:
         raise CompositionError(f"no chain {name!r}: {error}") from error
     chain: Any = found() if callable(found) and not hasattr(found, "invoke") else found
-    authenticate = BearerTokens(*tokens.split()) if tokens.split() else None
+    try:
+        authenticate = BearerTokens(*tokens.split()) if tokens.split() else None
+    except ValueError as error:
+        raise CompositionError(f"{TOKEN_VARIABLE} holds no secret: {error}") from error
     return create_app(chain, authenticate=authenticate, threshold_bounds=threshold_bounds)

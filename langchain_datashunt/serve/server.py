@@ -18,6 +18,10 @@ from langchain_datashunt.serve.timed_protocol import TimedH11Protocol
 
 HEADER_BYTES = 16_384
 
+KEEP_ALIVE_S = 75
+"""Seconds that a connection may be idle between two requests: more than the 60 of common proxies, which else send
+requests on connections that are just being closed."""
+
 
 def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve an application of `create_app` until SIGTERM or SIGINT; requests in flight are then finished.
@@ -35,7 +39,8 @@ def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> No
     if app.state.needs_loopback and not is_loopback(host):
         raise CompositionError(
             f"host {host!r} can be reached by others, and the application asks for no authentication: give "
-            "create_app(chain, authenticate=BearerTokens(...)), or stay at 127.0.0.1"
+            "create_app(chain, authenticate=BearerTokens(...)), or `datashunt serve` the variable DATASHUNT_TOKEN; or "
+            "stay at 127.0.0.1"
         )
     server = uvicorn.Server(server_config(app, host=host, port=port))
     with _stopping_by_signal(server):
@@ -77,6 +82,7 @@ def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=limits.connections,
+        timeout_keep_alive=KEEP_ALIVE_S,
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_graceful_shutdown=int(limits.timeout_s + limits.receive_timeout_s) + 1,
     )

@@ -150,11 +150,13 @@ def test_outputs_that_json_does_not_know_are_served() -> None:
         assert list(remote.stream("hm")) == [expected]
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(browser.DESKTOP, "light"), (browser.PHONE, "dark")])
 def test_the_playground_shows_the_fields_and_answers(
-    server: Running, llm: chat_server.ChatServer, tmp_path: Path
+    server: Running, llm: chat_server.ChatServer, tmp_path: Path, width: int, scheme: browser.Scheme
 ) -> None:
     before = len(llm.requests)
-    with browser.running() as chromium, chromium.visit(f"{server.url}/review/playground/") as visit:
+    url = f"{server.url}/review/playground/"
+    with browser.running() as chromium, chromium.visit(url, width=width, scheme=scheme) as visit:
         page = visit.page
         page.wait_for_selector("text=Start")
         text = page.inner_text("body").lower()
@@ -163,7 +165,8 @@ def test_the_playground_shows_the_fields_and_answers(
         page.locator("textarea").first.fill(HARD)
         page.click("text=Start")
         page.wait_for_function("document.body.innerText.includes('negative')", timeout=10_000)
-        visit.screenshot(tmp_path / "playground.png")
+        assert visit.overflowing() == []
+        visit.screenshot(tmp_path / f"playground-{width}-{scheme}.png")
         assert not visit.problems
         assert not [request for request in visit.requests if not request.startswith((server.url, "data:", "blob:"))]
     assert len(llm.requests) == before + 1

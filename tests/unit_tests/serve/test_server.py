@@ -240,6 +240,15 @@ def test_the_command_refuses_a_network_without_a_token(tmp_path: Path, monkeypat
         serve("another_chain:chain", host="0.0.0.0", port=0)  # noqa: S104  refused
 
 
+def test_the_command_refuses_a_token_that_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fourth_chain.py").write_text(CHAIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATASHUNT_TOKEN", "letmein")
+    with pytest.raises(CompositionError, match="DATASHUNT_TOKEN holds no secret: a token has 16") as raised:
+        serve("fourth_chain:chain")
+    assert "letmein" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
