@@ -11,7 +11,7 @@ from langchain_datashunt.distillation.stages import Lessons, Stage
 from langchain_datashunt.distillation.transformers_student import TransformersStudent
 from langchain_datashunt.distillation.transformers_training import TransformersTraining
 from langchain_datashunt.errors import DistillationError
-from langchain_datashunt.small_models import EmbeddingClassifier, TransformersClassifier
+from langchain_datashunt.small_models import EmbeddingClassifier, OnnxClassifier, TransformersClassifier
 from langchain_datashunt.types import SmallModel
 
 Progress = Callable[[str, int, int], None]
@@ -49,6 +49,11 @@ def student_of(
         return EmbeddingStudent(small)
     if hasattr(small, "get_params") and hasattr(small, "fit"):
         return SklearnStudent(small)
+    if isinstance(small, OnnxClassifier):
+        raise DistillationError(
+            "an OnnxClassifier cannot be trained: distil the TransformersClassifier that it was exported from, export "
+            "the student with export_onnx, and let the gate judge the export (PromotionGate.judge)"
+        )
     raise DistillationError(
         f"no student can be made of {type(small).__name__}: distil a scikit-learn classifier, an EmbeddingClassifier "
         "or a TransformersClassifier"

@@ -33,7 +33,7 @@ class ErrorMonitor:
 
     The bound holds if audits were chosen for labelling at random, or all were labelled: not those near the threshold,
     nor those where the LLM disagrees (`HardSampleStore.estimate` raises doubts where that shows). A label that is
-    corrected after it was added stays in the bound as it was; that is logged, and calls for a new bound.
+    corrected or taken back after it was added stays in the bound as it was; that is logged, and calls for a new bound.
 
     Args:
         store: The log.
@@ -118,12 +118,14 @@ class ErrorMonitor:
 
     def _warn_of_corrections(self, audits: Sequence[GoldAudit]) -> None:
         labels = {audit.id: audit.gold for audit in audits}
-        changed = sum(labels.get(id_) not in (None, fed.gold) for id_, fed in self._fed.items())
-        if changed:
+        corrected = sum(labels.get(id_, fed.gold) != fed.gold for id_, fed in self._fed.items())
+        taken_back = sum(self.store.get(id_) is not None for id_ in self._fed.keys() - labels.keys())  # else erased
+        if corrected or taken_back:
             logger.warning(
-                "%d labels were corrected after they had been added to the live bound on error, which holds them as "
-                "they were; start a new bound",
-                changed,
+                "%d labels were corrected and %d taken back after they had been added to the live bound on error, "
+                "which holds them as they were; start a new bound",
+                corrected,
+                taken_back,
             )
 
     def _save(self) -> None:

@@ -153,6 +153,22 @@ def test_a_corrected_label_is_reported(store: HardSampleStore, caplog: pytest.Lo
     assert monitor.bound.audits == 1
 
 
+def test_a_label_that_was_taken_back_is_reported_and_an_erased_record_is_not(
+    store: HardSampleStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    labelled(store, [True, False])
+    monitor = ErrorMonitor(store, live(), policy_id="policy")
+    monitor.update()
+    first, second = store.iter_samples()
+    store.erase(input=first.input)
+    monitor.update()
+    assert not caplog.records
+    store.label(second.id, None)
+    monitor.update()
+    assert "1 taken back" in caplog.text
+    assert monitor.bound.audits == 2
+
+
 def test_an_audit_rate_below_the_lowest_is_refused_and_nothing_is_added(store: HardSampleStore) -> None:
     labelled(store, [True], 0.001)
     monitor = ErrorMonitor(store, live(), policy_id="policy")

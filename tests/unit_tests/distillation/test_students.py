@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,13 +13,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from tiny_models import save_tiny_onnx
 
 from langchain_datashunt import distill
 from langchain_datashunt.distillation.linear_student import moved_head
 from langchain_datashunt.distillation.sklearn_student import MASS_KEPT, fit_on_soft_labels, weighted_rows
 from langchain_datashunt.distillation.stages import Stage
 from langchain_datashunt.errors import DistillationError
-from langchain_datashunt.small_models import EmbeddingClassifier, FunctionClassifier, LinearHead, version_of
+from langchain_datashunt.small_models import EmbeddingClassifier, FunctionClassifier, LinearHead, OnnxClassifier, version_of
 
 
 def stage(inputs: object, targets: np.ndarray, weights: np.ndarray) -> Stage:
@@ -144,6 +147,12 @@ def test_models_that_cannot_be_trained_are_refused_with_what_can() -> None:
     neighbours = make_pipeline(TfidfVectorizer(), KNeighborsClassifier()).fit(*gold)
     with pytest.raises(DistillationError, match="sample_weight"):
         distill(neighbours, answered(*gold))
+
+
+def test_an_onnx_model_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
+    save_tiny_onnx(tmp_path / "model")
+    with pytest.raises(DistillationError, match="export the student with export_onnx"):
+        distill(OnnxClassifier(tmp_path / "model"), answered(["a"], ["positive"]))
 
 
 def test_a_class_that_nothing_speaks_of_is_not_lost_in_silence() -> None:
