@@ -20,7 +20,13 @@ from langchain_datashunt.distillation.linear_student import moved_head
 from langchain_datashunt.distillation.sklearn_student import MASS_KEPT, fit_on_soft_labels, weighted_rows
 from langchain_datashunt.distillation.stages import Stage
 from langchain_datashunt.errors import DistillationError
-from langchain_datashunt.small_models import EmbeddingClassifier, FunctionClassifier, LinearHead, OnnxClassifier, version_of
+from langchain_datashunt.small_models import (
+    EmbeddingClassifier,
+    FunctionClassifier,
+    LinearHead,
+    OnnxClassifier,
+    version_of,
+)
 
 
 def stage(inputs: object, targets: np.ndarray, weights: np.ndarray) -> Stage:
