@@ -101,7 +101,8 @@ def distill(
         min_teacher_confidence: Replies of less confidence teach nothing, in [0, 1].
         soft_labels: Learn distributions, the teacher's where it is known and the frozen model's own; False learns their
             most probable labels.
-        retain_weight: Weight of *retain*, at least 0; 0 leaves it out.
+        retain_weight: Weight of all of *retain* against all of *acquire*, at least 0; 0 leaves it out. Less than 1 may
+            be better where many gold rows are given, and is worse where none are (docs/distillation.md).
         screen: Leave suspected teacher errors out, and list them; see `suspect_labels`.
         training: How to train a `TransformersClassifier`, and where the student is written.
         progress: Is told how far it is.
@@ -110,6 +111,7 @@ def distill(
     Raises:
         DistillationError: Nothing is left to learn from, a class would be lost, or the model cannot be trained.
         CalibrationDataError: A gold label is none of the classes.
+        PolicyMismatchError: The policy is not the serving model's.
         MissingExtraError: scikit-learn, SciPy or transformers is not installed.
 
     Example:

@@ -14,7 +14,7 @@ from langchain_datashunt.distillation.teacher_answers import TeacherAnswer, cert
 from langchain_datashunt.errors import CalibrationDataError, DistillationError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.policy.splitting import hash_inputs
-from langchain_datashunt.small_models import class_names, probability_rows
+from langchain_datashunt.small_models import class_names, probability_rows, version_of
 from langchain_datashunt.targets import target_columns
 from langchain_datashunt.types import HardSample, SmallModel
 
@@ -66,8 +66,11 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     Raises:
         DistillationError: Nothing is left to acquire.
         CalibrationDataError: A gold label is none of the classes.
+        PolicyMismatchError: The policy is not that of the frozen model.
     """
     classes = class_names(small)
+    if material.policy is not None:
+        material.policy.check(classes, version_of(small))
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     samples = list(material.samples)
     reading = _Reading(classes, rules, counts, set(_keys(material.held_out)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
@@ -17,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
 from langchain_datashunt.errors import InfeasibleTargetError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
-from langchain_datashunt.types import BoolArray, HardSample
+from langchain_datashunt.types import BoolArray, FloatArray, HardSample
 from tests.evidence.recorded.recorded_rows import Rows, read_rows
 from tests.evidence.recorded.review_models import WORDS_AND_MARKS
 
@@ -174,6 +175,25 @@ def served_with(gate: PromotionGate, small: Any) -> Served:
         return Served(small, gate.fit_policy(small))
     except InfeasibleTargetError:
         return Served(small, None)
+
+
+def spread(values: Sequence[float] | FloatArray) -> str:
+    """Return the mean over seeds, with the least and the most."""
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def t_limits(changes: Sequence[float] | FloatArray) -> tuple[float, float]:
+    """Return the ends of the 95 % t interval of the mean over seeds, two at least."""
+    half = float(t.ppf(0.975, len(changes) - 1)) * np.std(changes, ddof=1) / np.sqrt(len(changes))
+    return float(np.mean(changes) - half), float(np.mean(changes) + half)
+
+
+def t_interval(changes: Sequence[float] | FloatArray) -> str:
+    """Return the mean over seeds, with its 95 % t interval."""
+    if len(changes) < 2 or not np.std(changes):
+        return f"{np.mean(changes):+.4f}"
+    low, high = t_limits(changes)
+    return f"{np.mean(changes):+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def seeds_to_measure() -> Iterator[int]:

@@ -19,7 +19,7 @@ import numpy as np
 from langchain_datashunt.distillation.distilling import distill
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
 from langchain_datashunt.policy.goals import TargetRisk
-from langchain_datashunt.types import BoolArray, HardSample
+from langchain_datashunt.types import BoolArray, FloatArray, HardSample
 from tests.evidence.distillation.learning_streams import (
     RISK,
     Parts,
@@ -29,6 +29,8 @@ from tests.evidence.distillation.learning_streams import (
     hard_samples,
     seeds_to_measure,
     served_with,
+    spread,
+    t_interval,
     unfitted_model,
 )
 from tests.evidence.recorded.recorded_rows import Rows, recorded_folder
@@ -38,7 +40,7 @@ SECOND_MODEL = "llama-2-70b-chat"
 VARIANTS: dict[str, dict[str, Any]] = {
     "2CD": {},
     "without retain": {"retain_weight": 0.0},
-    "retain at half the weight": {"retain_weight": 0.5},
+    "retain at a tenth of the weight": {"retain_weight": 0.1},
     "hard labels": {"soft_labels": False},
     "without the gate on confidence": {"min_teacher_confidence": 0.0},
     "without screening": {"screen": False},
@@ -95,19 +97,25 @@ def _ablation(variant: str, served: Served, test: Rows, easy: BoolArray) -> Abla
 
 
 def print_ablations(by_seed: Sequence[Sequence[Ablation]]) -> None:
-    """Print means over seeds, with the least and the most."""
-    print("\n| student | accuracy on formerly easy rows | on formerly hard ones | NLL | deferral at certified 5 % |")
-    print("|---|---|---|---|---|")
-    for place, first in enumerate(by_seed[0]):
-        found = [seed[place] for seed in by_seed]
-        columns = (
-            [each.easy for each in found],
-            [each.hard for each in found],
-            [each.nll for each in found],
-            [each.score.deferral for each in found],
+    """Print means over seeds, and the 95 % t intervals of changes: from before, and from all of 2CD."""
+    print(
+        "\n| student | easy | change from before | hard | NLL | its change from 2CD | deferral | its change from 2CD |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    before, full = by_seed[0][0].variant, next(iter(VARIANTS))
+    for variant in [each.variant for each in by_seed[0]]:
+        found, start, whole = (_over_seeds(by_seed, name) for name in (variant, before, full))
+        print(
+            f"| {variant} | {found['easy'].mean():.3f} | {t_interval(found['easy'] - start['easy'])} "
+            f"| {found['hard'].mean():.3f} | {found['nll'].mean():.3f} | {t_interval(found['nll'] - whole['nll'])} "
+            f"| {spread(found['deferral'])} | {t_interval(found['deferral'] - whole['deferral'])} |"
         )
-        shown = " | ".join(f"{np.mean(column):.3f} ({min(column):.3f} to {max(column):.3f})" for column in columns)
-        print(f"| {first.variant} | {shown} |")
+
+
+def _over_seeds(by_seed: Sequence[Sequence[Ablation]], variant: str) -> dict[str, FloatArray]:
+    found = [each for seed in by_seed for each in seed if each.variant == variant]
+    numbers = {name: np.array([getattr(each, name) for each in found]) for name in ("easy", "hard", "nll")}
+    return {**numbers, "deferral": np.array([each.score.deferral for each in found])}
 
 
 if __name__ == "__main__":

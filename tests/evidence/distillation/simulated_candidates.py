@@ -21,7 +21,7 @@ from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.types import FloatArray
 
 GATE_ROWS, TRUTH_ROWS = 2_000, 100_000
-CANDIDATES = 500
+CANDIDATES = 1_000
 LOOKS = 10
 BUDGET = 0.05
 GOAL = TargetRisk(0.05, confidence_level=0.975)
@@ -115,9 +115,9 @@ class Judged:
     level: float
 
 
-def fool(setting: Setting, *, candidates: int = CANDIDATES, looks: int = LOOKS, seed: int = 0) -> Fooled:
+def fool(setting: Setting, *, candidates: int = CANDIDATES, looks: int = LOOKS) -> Fooled:
     """Judge candidates, so many at each ledger before it is given new rows and a new serving model."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SETTINGS.index(setting))
     outcomes: list[list[Judged]] = []
     while sum(map(len, outcomes)) < candidates:
         with tempfile.TemporaryDirectory() as scratch:
@@ -193,4 +193,5 @@ def print_fooled(results: Sequence[Fooled]) -> None:
 
 if __name__ == "__main__":
     chosen = [SETTINGS[int(place)] for place in sys.argv[1:]] or SETTINGS
-    print_fooled([fool(setting) for setting in chosen])
+    for setting in chosen:
+        print_fooled([fool(setting)])

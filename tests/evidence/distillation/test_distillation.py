@@ -9,23 +9,36 @@ import pytest
 from scipy.stats import binom
 
 from tests.evidence.distillation import measure_ablations, measure_imdb_loop
-from tests.evidence.distillation.simulated_candidates import BUDGET, CANDIDATES, SETTINGS, Setting, fool, print_fooled
+from tests.evidence.distillation.learning_streams import t_limits
+from tests.evidence.distillation.simulated_candidates import (
+    BUDGET,
+    CANDIDATES,
+    LOOKS,
+    SETTINGS,
+    Setting,
+    fool,
+    print_fooled,
+)
 
 pytestmark = [pytest.mark.evidence, pytest.mark.timeout(7200)]
 
 SEEDS = 5
+AIM = 0.6
 CHANCE_OF_A_FALSE_ALARM = 1e-4
 
 
 @pytest.mark.recorded
-def test_the_imdb_loop_defers_at_most_three_quarters_of_what_it_did(recorded_data: Path) -> None:
+def test_the_imdb_loop_defers_less_and_is_not_shown_to_miss_its_aim(recorded_data: Path) -> None:
+    """The aim: 0.6 of the deferral at the start, at no measurably lower system accuracy."""
     by_seed = [measure_imdb_loop.loop_of_one_seed(recorded_data, seed) for seed in range(SEEDS)]
     measure_imdb_loop.print_entries(by_seed)
-    ratios = []
-    for start, *later in by_seed:
-        last = [entry for entry in later if entry.way == measure_imdb_loop.LOOP][-1]
-        ratios.append(last.score.deferral / start.score.deferral)
-    assert np.mean(ratios) <= 0.75
+    starts = [seed[0].score for seed in by_seed]
+    ends = [[entry.score for entry in seed if entry.way == measure_imdb_loop.LOOP][-1] for seed in by_seed]
+    ratios = [end.deferral / start.deferral for start, end in zip(starts, ends, strict=True)]
+    changes = [end.system_accuracy - start.system_accuracy for start, end in zip(starts, ends, strict=True)]
+    assert max(ratios) < 1
+    assert t_limits(ratios)[0] <= AIM
+    assert t_limits(changes)[1] >= 0
 
 
 @pytest.mark.recorded
@@ -41,8 +54,9 @@ def test_without_retain_and_gold_rows_a_student_forgets(recorded_data: Path) -> 
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_no_better_candidates_are_promoted_no_more_often_than_stated(setting: Setting) -> None:
+def test_no_more_ledgers_than_stated_ever_promote_a_candidate_that_is_no_better(setting: Setting) -> None:
     found = fool(setting)
     print_fooled([found])
     assert found.candidates >= CANDIDATES
-    assert found.wrongly * found.candidates <= binom.ppf(1 - CHANCE_OF_A_FALSE_ALARM, found.candidates, BUDGET)
+    ledgers = found.candidates // LOOKS
+    assert found.ledgers * ledgers <= binom.ppf(1 - CHANCE_OF_A_FALSE_ALARM, ledgers, BUDGET)

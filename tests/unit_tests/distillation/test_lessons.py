@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from made_up_texts import CLASSES, answered, draw, linear_model
 
 from langchain_datashunt.distillation.lessons import LessonRules, Material, make_lessons
 from langchain_datashunt.distillation.stages import Lessons
-from langchain_datashunt.errors import CalibrationDataError, DistillationError
+from langchain_datashunt.errors import CalibrationDataError, DistillationError, PolicyMismatchError
 from langchain_datashunt.policy.calibration import NoCalibration
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.small_models import FunctionClassifier
@@ -138,6 +139,11 @@ def test_replay_that_the_policy_defers_teaches_nothing() -> None:
     made = lessons(sample("a"), policy=POLICY, replay=["sure positive", "unsure", "sure positive", "a"])
     assert made.retain.inputs == ["sure positive"]
     assert made.counts["unsure_replay"] == 1
+
+
+def test_a_policy_of_another_model_is_refused() -> None:
+    with pytest.raises(PolicyMismatchError):
+        lessons(sample("a"), policy=replace(POLICY, small_model_version="2"), replay=["sure positive"])
 
 
 def test_without_a_policy_all_replay_is_retained_but_held_out_rows() -> None:
