@@ -44,7 +44,13 @@ class PairedChange:
         return cls((gains - losses) / n, interval, gains, losses, n, error_level)
 
     def above(self, margin: float) -> bool:
-        """Return whether the change is shown to be above ``-margin``; see `margin_limits`."""
+        """Return whether the change is shown to be above ``-margin``.
+
+        For 0 by McNemar's exact test; for other margins by `margin_limits`, which keeps a fiftieth of the error level
+        for the share of rows that differ.
+        """
+        if margin == 0:
+            return self.interval[0] > 0
         counts = np.array([self.losses]), np.array([self.gains])
         return bool(margin_limits(*counts, self.n, self.error_level)[0] <= margin)
 

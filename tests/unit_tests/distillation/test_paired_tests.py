@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from langchain_datashunt.distillation.paired_tests import PairedChange
 
@@ -17,9 +18,11 @@ def change(gains: int, losses: int, n: int = 200, level: float = 0.05) -> Paired
 
 
 @given(COUNTS, COUNTS, st.sampled_from([0.05, 0.01]))
+@example(33, 20, 0.05)
 def test_the_interval_lies_above_zero_exactly_where_the_test_rejects(gains: int, losses: int, level: float) -> None:
     found = change(gains, losses, level=level)
-    assert (found.interval[0] > 0) == found.above(0.0)
+    rejects = binomtest(gains, gains + losses, alternative="greater").pvalue <= level if gains + losses else False
+    assert (found.interval[0] > 0) == found.above(0.0) == rejects
     assert found.interval[0] <= found.change <= found.interval[1]
 
 
