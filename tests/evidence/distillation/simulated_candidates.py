@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
+from langchain_datashunt.errors import InfeasibleTargetError
 from langchain_datashunt.policy.goals import TargetRisk
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.types import FloatArray
@@ -137,6 +138,24 @@ def fool(setting: Setting, *, candidates: int = CANDIDATES, looks: int = LOOKS) 
 
 def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Generator) -> list[Judged]:
     """Judge so many candidates on the same rows."""
+    noise = SERVING_NOISE
+    world, gate, serving, policy = _served(setting, ledger, rng)
+    outcomes = []
+    for look in range(looks):
+        its_noise = noise * (setting.noise if setting.better is None or look % 2 else setting.better)
+        candidate = Drawn(world, its_noise, setting.conceit, f"candidate {look}", rng)
+        verdict = gate.judge(candidate, serving, policy)
+        worse = verdict.policy is None or _no_better(world, (candidate, verdict.policy), (serving, policy), setting)
+        outcomes.append(Judged(verdict.decision == "promote", worse, verdict.numbers["error_level"]))
+        if setting.better is not None and verdict.decision == "promote" and verdict.policy is not None:
+            noise, serving, policy = its_noise, candidate, verdict.policy
+    return outcomes
+
+
+def _served(
+    setting: Setting, ledger: Path, rng: np.random.Generator
+) -> tuple[World, PromotionGate, Drawn, ShuntPolicy]:
+    """Draw rows until a serving model can be certified on them: where none can, none serves."""
     world = World.draw(GATE_ROWS + TRUTH_ROWS, rng)
     labels = [Drawn.classes_[int(label)] for label in world.labels[:GATE_ROWS]]
     answers = [Drawn.classes_[int(a == b)] for a, b in zip(world.labels, world.large_right, strict=True)][:GATE_ROWS]
@@ -149,20 +168,11 @@ def _one_ledger(setting: Setting, looks: int, ledger: Path, rng: np.random.Gener
         margin=0.0,
         error_budget=BUDGET,
     )
-    noise = SERVING_NOISE
-    serving = Drawn(world, noise, 1.0, "serving", rng)
-    policy = gate.fit_policy(serving)
-    outcomes = []
-    for look in range(looks):
-        is_better = setting.better is not None and look % 2 == 0
-        its_noise = noise * (setting.better if is_better and setting.better is not None else setting.noise)
-        candidate = Drawn(world, its_noise, setting.conceit, f"candidate {look}", rng)
-        verdict = gate.judge(candidate, serving, policy)
-        worse = verdict.policy is None or _no_better(world, (candidate, verdict.policy), (serving, policy), setting)
-        outcomes.append(Judged(verdict.decision == "promote", worse, verdict.numbers["error_level"]))
-        if setting.better is not None and verdict.decision == "promote" and verdict.policy is not None:
-            noise, serving, policy = its_noise, candidate, verdict.policy
-    return outcomes
+    serving = Drawn(world, SERVING_NOISE, 1.0, "serving", rng)
+    try:
+        return world, gate, serving, gate.fit_policy(serving)
+    except InfeasibleTargetError:
+        return _served(setting, ledger, rng)
 
 
 def _no_better(world: World, new: tuple[Any, ShuntPolicy], old: tuple[Any, ShuntPolicy], setting: Setting) -> bool:
