@@ -110,6 +110,9 @@ def print_ablations(by_seed: Sequence[Sequence[Ablation]]) -> None:
             f"| {found['hard'].mean():.3f} | {found['nll'].mean():.3f} | {t_interval(found['nll'] - whole['nll'])} "
             f"| {spread(found['deferral'])} | {t_interval(found['deferral'] - whole['deferral'])} |"
         )
+    for kept, forgotten in (("2CD", "without retain"), ("without gold rows", "without gold rows and retain")):
+        gain = _over_seeds(by_seed, kept)["easy"] - _over_seeds(by_seed, forgotten)["easy"]
+        print(f"accuracy on easy rows, {kept} less {forgotten}: {t_interval(gain)}")
 
 
 def _over_seeds(by_seed: Sequence[Sequence[Ablation]], variant: str) -> dict[str, FloatArray]:
