@@ -78,7 +78,7 @@ def fit_policy(
     if not isinstance(seed, int):
         raise TypeError(f"seed must be a whole number, got {seed!r}")
     share = _checked_share(certification_share, len(inputs))
-    version = _identity(small)
+    version = identity_of(small)
     rows = _read_rows(small, inputs, labels, goal, seed)
     certifying = as_uniform(rows.hashes) < share
     fit_part, count_part = rows.where(~certifying), rows.where(certifying)
@@ -135,7 +135,12 @@ class _Rows:
         return ScoredRows(confidence_of(calibrated, score), wrong, self.large_wrong, self.large_costs)
 
 
-def _identity(small: SmallModel) -> str:
+def identity_of(small: SmallModel) -> str:
+    """Return the identity that a policy is tied to.
+
+    Raises:
+        PolicyError: There is none.
+    """
     version = version_of(small)
     if version is None:
         raise PolicyError(

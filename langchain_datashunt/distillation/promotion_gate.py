@@ -13,7 +13,7 @@ import numpy as np
 from langchain_datashunt.distillation.gate_ledger import GateLedger
 from langchain_datashunt.distillation.paired_tests import PairedChange
 from langchain_datashunt.errors import DistillationError, InfeasibleTargetError
-from langchain_datashunt.fitting import fit_policy
+from langchain_datashunt.fitting import fit_policy, identity_of
 from langchain_datashunt.policy.confidence import ConfidenceScore
 from langchain_datashunt.policy.goals import TargetRisk
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
@@ -135,6 +135,7 @@ class PromotionGate:
         self.margin = margin
         self._labels = list(labels)
         self._large_answers = None if large_answers is None else list(large_answers)
+        self._seed = seed
         self._ledger = GateLedger(ledger, error_budget)
         fits = as_uniform(hash_inputs(self.inputs, seed + _SEED_APART)) < POLICY_SHARE
         self._policy_rows, self._compared = np.flatnonzero(fits), np.flatnonzero(~fits)
@@ -154,6 +155,8 @@ class PromotionGate:
     def judge(self, candidate: SmallModel, serving: SmallModel, serving_policy: ShuntPolicy) -> GateVerdict:
         """Decide about a candidate; that is one look at the rows, written to the ledger before it is taken.
 
+        What cannot be judged raises before it costs a look.
+
         Args:
             candidate: The student.
             serving: The model that serves.
@@ -163,9 +166,11 @@ class PromotionGate:
         Raises:
             PolicyMismatchError: The policy is not the serving model's, or the candidate has other classes.
             PolicyError: The candidate has no identity.
+            CalibrationDataError: A label or a large answer of the rows is none of the classes.
         """
         serving_policy.check(class_names(serving), version_of(serving))
         serving_policy.check(class_names(candidate), serving_policy.small_model_version)  # its classes only
+        self._check_rows(serving_policy.classes)
         look = self._ledger.spend(self._question(candidate, serving_policy))
         numbers: dict[str, Any] = {
             "look": look.number,
@@ -183,6 +188,10 @@ class PromotionGate:
             verdict = _decided(findings, policy, numbers)
         self._ledger.note(look, verdict.decision)
         return verdict
+
+    def _check_rows(self, classes: Sequence[str]) -> None:
+        target_columns(self._labels, classes)
+        answer_columns(self._large_answers or (), classes)
 
     def _fit(self, small: SmallModel, goal: TargetRisk, confidence_score: ConfidenceScore) -> ShuntPolicy:
         rows = self._policy_rows
@@ -243,10 +252,11 @@ class PromotionGate:
         return {
             "rows": rows,
             "large_answers": "" if answers is None else data_fingerprint(self.inputs, answers),
-            "candidate": version_of(candidate) or "",
+            "candidate": identity_of(candidate),
             "serving_policy": serving_policy.policy_id,
             "goal": json.dumps(self.goal.to_dict()),
             "margin": repr(self.margin),
+            "seed": str(self._seed),  # other halves are another look
         }
 
 

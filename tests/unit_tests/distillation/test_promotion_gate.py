@@ -9,7 +9,7 @@ import pytest
 from made_up_texts import CLASSES, answered, draw, linear_model, other
 
 from langchain_datashunt import PromotionGate, TargetRisk, distill
-from langchain_datashunt.errors import DistillationError, PolicyMismatchError
+from langchain_datashunt.errors import CalibrationDataError, DistillationError, PolicyError, PolicyMismatchError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
 GOLD, STREAM, GATE = draw(60, seed=1), draw(1500, seed=2), draw(3000, seed=3)
@@ -138,6 +138,25 @@ def test_a_look_has_its_share_and_what_a_promotion_handed_on_and_the_same_questi
     looks = json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["looks"]
     assert looks[0]["decision"] == "promote"
     assert len(looks) == 3
+
+
+def test_other_halves_of_the_rows_are_another_look(tmp_path: Path, policy: ShuntPolicy, student: Any) -> None:
+    gates = [PromotionGate(*GATE, goal=GOAL, ledger=tmp_path / "gate.json", seed=seed) for seed in (0, 1, 0)]
+    assert [gate.judge(student, SMALL, policy).numbers["look"] for gate in gates] == [1, 2, 1]
+
+
+def test_what_cannot_be_judged_costs_no_look(tmp_path: Path, policy: ShuntPolicy, student: Any) -> None:
+    texts, labels = GATE
+    ledger = tmp_path / "gate.json"
+    unnamed = Sharpened(SMALL, 2.0)
+    del unnamed.version
+    with pytest.raises(PolicyError, match="no identity"):
+        PromotionGate(*GATE, goal=GOAL, ledger=ledger).judge(unnamed, SMALL, policy)
+    with pytest.raises(CalibrationDataError, match="labels must be"):
+        PromotionGate(texts, ["misspelt", *labels[1:]], goal=GOAL, ledger=ledger).judge(student, SMALL, policy)
+    with pytest.raises(CalibrationDataError, match="large answers"):
+        PromotionGate(*GATE, goal=GOAL, ledger=ledger, large_answers=["?"] * 3000).judge(student, SMALL, policy)
+    assert not ledger.exists()
 
 
 def test_the_halves_have_no_row_in_common_and_equal_inputs_share_one(tmp_path: Path) -> None:
