@@ -18,7 +18,7 @@ from langchain_datashunt.types import FloatArray
 
 
 def hash_inputs(inputs: Sequence[Any], seed: int) -> NDArray[np.uint64]:
-    """Return ``(n,)`` 64-bit hashes; equal inputs have equal ones."""
+    """Return ``(n,)`` 64-bit hashes; equal inputs have equal ones, an array and the list that a log keeps of it too."""
     key = seed.to_bytes(8, "big", signed=True)
     digests = b"".join(blake2b(_input_bytes(each), digest_size=8, key=key).digest() for each in inputs)
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
@@ -53,6 +53,22 @@ def data_fingerprint(inputs: Sequence[Any], labels: Sequence[str]) -> str:
 def _input_bytes(each: Any) -> bytes:
     if isinstance(each, str):
         return each.encode("utf-8", "surrogatepass")
+    if (numbers := _numbers(each)) is not None:
+        return numbers.tobytes()
+    return json.dumps(each, sort_keys=True, default=_in_json).encode()
+
+
+def _numbers(each: Any) -> FloatArray | None:
+    """Return a row of numbers, however it is kept, as one array; None for anything else."""
     if isinstance(each, np.ndarray):
-        return each.tobytes()
-    return json.dumps(each, sort_keys=True, default=repr).encode()
+        return each.astype(np.float64) if each.ndim == 1 and each.dtype.kind in "biuf" else None
+    if not isinstance(each, list | tuple) or not all(isinstance(value, int | float) for value in each):
+        return None
+    try:
+        return np.array(each, dtype=np.float64)
+    except OverflowError:
+        return None
+
+
+def _in_json(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else repr(value)

@@ -46,6 +46,14 @@ def test_a_hard_sample_teaches_the_teachers_answer_weighted_by_the_prior() -> No
     assert made.counts["acquire"] == 1
 
 
+def test_the_log_keeps_an_array_as_a_list_which_is_held_out_all_the_same() -> None:
+    rows = np.array([[0.25, 1.5], [0.5, 2.5]])
+    small = FunctionClassifier(lambda given: np.full((len(given), 2), 0.5), classes=CLASSES, version="1")
+    samples = [sample(row.tolist(), label="negative") for row in rows]
+    made = make_lessons(small, Material(samples=samples, held_out=rows[:1]), LessonRules(**RULES))
+    assert (made.counts["held_out"], made.acquire.inputs) == (1, [[0.5, 2.5]])
+
+
 def test_conflicting_answers_are_a_soft_label_of_less_confidence() -> None:
     made = lessons(sample("a", answers={"negative": 3, "positive": 1}))
     assert made.acquire.targets.tolist() == [[0.75, 0.25]]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +44,34 @@ def test_hashes_are_spread_evenly() -> None:
 def test_equal_inputs_of_any_kind_have_equal_hashes(each: object) -> None:
     copy = each.copy() if isinstance(each, dict | list | np.ndarray) else each
     assert hash_inputs([each], 0) == hash_inputs([copy], 0)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([1.5, 2.0]),
+        np.array([0.1, 0.2], dtype=np.float32),
+        np.arange(3),
+        np.eye(2),
+        np.array(["a"]),
+        np.zeros(0),
+    ],
+)
+@pytest.mark.parametrize("put", [lambda each: each, lambda each: {"x": each, "n": 1}])
+def test_an_array_is_the_list_that_a_log_keeps_of_it(array: Any, put: Callable[[Any], Any]) -> None:
+    assert hash_inputs([put(array)], 0) == hash_inputs([put(array.tolist())], 0)
+
+
+@pytest.mark.parametrize("size", [2, 2_000])
+def test_inputs_that_differ_in_one_number_have_other_hashes(size: int) -> None:
+    first, second = np.zeros(size), np.zeros(size)
+    second[size // 2] = 1e-12
+    for put in (list, np.array, lambda each: {"x": each}):
+        assert hash_inputs([put(first)], 0) != hash_inputs([put(second)], 0)
+
+
+def test_whole_numbers_too_large_for_a_float_have_hashes() -> None:
+    assert hash_inputs([[10**400]], 0) != hash_inputs([[10**400 + 1]], 0)
 
 
 def test_the_order_of_keys_in_a_mapping_does_not_matter() -> None:
