@@ -54,18 +54,23 @@ def suspect_labels(
     temperature calibrates all their probabilities. With p the student's probability of a class and c the teacher's
     confidence, the odds that the student's class is the true one, against the teacher's, are
     ``p_student (1 - c) / (k - 1)`` to ``p_teacher c`` if both err independently and the teacher's errors spread evenly
-    over the other k - 1 classes. A label is suspected where they are above 1. Gold labels never are.
+    over the other k - 1 classes. A label is suspected where they are above 1. Gold labels never are, nor are those of a
+    fold without which a single class is left: nobody can be trained to judge it.
     """
     if len(acquire) < _NEVER_TWO_ROWS:
         return []
     targets = acquire.targets.argmax(axis=1)
     probabilities = _out_of_fold(acquire, retain, classes, fit)
-    probabilities = fit_temperature(probabilities, targets).apply(probabilities)
+    judged = probabilities.any(axis=1)
+    if not judged.any():
+        return []
+    temperature = fit_temperature(probabilities[judged], targets[judged])
+    probabilities[judged] = temperature.apply(probabilities[judged])
     rows = np.arange(len(acquire))
     student = probabilities.argmax(axis=1)
     for_student = probabilities[rows, student] * (1 - acquire.confidence) / (len(classes) - 1)
     for_teacher = probabilities[rows, targets] * acquire.confidence
-    suspected = (for_student > for_teacher) & (student != targets) & ~acquire.gold
+    suspected = (for_student > for_teacher) & (student != targets) & ~acquire.gold & judged
     return [
         (
             int(row),
@@ -83,12 +88,15 @@ def suspect_labels(
 
 
 def _out_of_fold(acquire: Stage, retain: Stage, classes: tuple[str, ...], fit: Fit) -> FloatArray:
-    """Return the ``(n, k)`` probabilities of the rows of `acquire` by students that were not trained on them."""
+    """Return ``(n, k)`` probabilities of `acquire` by students that were not trained on them; 0 where nobody judges."""
     folds = hash_inputs(acquire.inputs, seed=1) % np.uint64(FOLDS)
     probabilities = np.zeros((len(acquire), len(classes)))
     for fold in np.unique(folds):
         outside: BoolArray = folds == fold
-        student = fit(joined([acquire.where(~outside), retain]))
+        rest = joined([acquire.where(~outside), retain])
+        if len(np.unique(rest.targets.argmax(axis=1))) < 2:  # noqa: PLR2004  what "to classify" means
+            continue
+        student = fit(rest)
         known = class_names(student)
         columns: NDArray[np.intp] = np.array([classes.index(label) for label in known])
         inputs = acquire.where(outside).inputs

@@ -54,6 +54,20 @@ def test_fitting_on_soft_labels_is_minimising_the_cross_entropy_to_them() -> Non
     assert fitted.coef_[0, 0] == pytest.approx(truth, abs=0.05)
 
 
+def test_the_only_row_of_a_class_is_learned_although_no_student_could_judge_it() -> None:
+    texts, labels = draw(40, seed=0)
+    alike = [text for text, label in zip(texts, labels, strict=True) if label == "positive"]
+    rows = answered([*alike, "unlike all others"], ["positive"] * len(alike) + ["negative"])
+    made = distill(linear_model(texts, labels), rows)
+    assert (made.report.counts["acquire"], made.report.suspected) == (len(rows), ())
+
+
+def test_a_class_that_no_row_speaks_of_is_named_also_where_teachers_are_screened() -> None:
+    texts, labels = draw(40, seed=0)
+    with pytest.raises(DistillationError, match=r"no row speaks of the classes \['negative'\]"):
+        distill(linear_model(texts, labels), answered(texts, ["positive"] * 40))
+
+
 def test_a_pipeline_counts_each_text_once_in_its_vocabulary() -> None:
     texts, labels = draw(40, seed=0)
     targets = np.array([[0.5, 0.5]] * 40)
