@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 from langchain_datashunt.errors import SmallModelError
 from langchain_datashunt.small_models.answers import class_names
 from langchain_datashunt.small_models.fingerprints import version_of
-from langchain_datashunt.small_models.pass_queue import PassQueue
+from langchain_datashunt.small_models.pass_queue import PassQueue, called
 from langchain_datashunt.types import FloatArray, SmallModel
 
 # Exchanging a model is rare, so one lock serves all, and none must be pickled.
@@ -143,7 +143,7 @@ class MicroBatched(Serializable):
             return await asyncio.wrap_future(self._passes.submit(items))
         if callable(getattr(self.small, "apredict_proba", None)):
             return await self.small.apredict_proba(items)  # type: ignore[no-any-return]
-        return await asyncio.to_thread(self.small.predict_proba, items)
+        return await asyncio.to_thread(called, self.small.predict_proba, items)
 
     def _alone(self, items: list[Any]) -> bool:
         """Tell whether a call shares no pass: it fills one, or has nothing to ask."""

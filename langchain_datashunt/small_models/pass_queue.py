@@ -105,7 +105,7 @@ class PassQueue:
             return
         inputs = [item for each in requests for item in each.inputs]
         try:
-            rows = self._checked(self._run(inputs), len(inputs))
+            rows = self._checked(called(self._run, inputs), len(inputs))
         except BaseException as error:  # noqa: BLE001  a thread has nobody above it: the callers get it
             if len(requests) == 1:
                 requests[0].answer.set_exception(error)
@@ -125,3 +125,15 @@ class PassQueue:
         if rows.ndim != 2 or len(rows) != n:  # noqa: PLR2004  rows and columns
             raise SmallModelError(f"{n} inputs need {n} probability rows; the small model returned shape {rows.shape}")
         return np.array(rows)  # its own: callers may write into theirs
+
+
+def called(run: Run, inputs: list[Any]) -> Any:
+    """Call a vectorised function; its StopIteration, which leaves who awaits a future waiting for ever, is no more one.
+
+    Raises:
+        RuntimeError: In the place of a StopIteration.
+    """
+    try:
+        return run(inputs)
+    except StopIteration as error:
+        raise RuntimeError("the small model raised StopIteration") from error

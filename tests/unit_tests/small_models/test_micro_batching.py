@@ -22,6 +22,7 @@ from langchain_core.runnables import RunnableLambda
 from reviews import EASY, HARD, record, shunt, small_model
 
 from langchain_datashunt import (
+    FunctionClassifier,
     MicroBatched,
     OverloadedError,
     RunnableClassifier,
@@ -168,6 +169,16 @@ async def test_a_chain_defers_only_the_input_that_the_model_fails_on() -> None:
     chain = shunt(MicroBatched(small, max_batch_size=3, max_wait_ms=PATIENT)) | RecordingChatModel()
     answers = await asyncio.gather(*[chain.ainvoke(text) for text in [EASY, "great, but broken", EASY]])
     assert [record(answer)["route"] for answer in answers] == ["small", "large_on_error", "small"]
+
+
+@pytest.mark.parametrize("n", [1, 4])
+async def test_a_model_that_raises_stop_iteration_lets_nobody_wait_for_ever(n: int) -> None:
+    def exhausted(_: Any) -> Any:
+        return next(iter(()))
+
+    small = MicroBatched(FunctionClassifier(exhausted, classes=CLASSES, version="1"), max_batch_size=4)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(small.apredict_proba(list(range(n))), timeout=5)
 
 
 async def test_a_row_of_nan_stays_with_its_input() -> None:
