@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,12 +65,25 @@ def comes_from_here(scope: dict[str, Any]) -> bool:
     """Tell whether a request was made to this machine's own address, and names it so.
 
     The name in ``Host`` is looked at too: a page in a browser on this machine could otherwise reach the server under
-    a name of its own (DNS rebinding).
+    a name of its own (DNS rebinding). So is ``Origin``, where browsers name the page that asks: one of another site
+    cannot read the answer, but could run up a bill.
     """
     server = scope.get("server")
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    hosts, origins = _headers(scope, b"host"), _headers(scope, b"origin")
     reached = server is None or server[1] is None or is_loopback(server[0])  # a Unix socket is on this machine
-    return reached and len(hosts) == 1 and is_loopback(_without_port(hosts[0]))
+    named = len(hosts) == 1 and is_loopback(_without_port(hosts[0]))
+    return reached and named and all(is_loopback(_host_of(origin)) for origin in origins)
+
+
+def _headers(scope: dict[str, Any], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:

@@ -47,8 +47,8 @@ def as_json(value: Any) -> str:
     """Return any value as JSON in ASCII.
 
     Messages give their type, text and tool calls; numpy values and sets become numbers and lists, bytes Base64,
-    decimals texts, numbers that are not finite ``"nan"`` and the like. What has no form in JSON is shown by its `repr`,
-    cut.
+    decimals texts, numbers that are not finite ``"nan"`` and the like. Of what has no form in JSON the type is
+    named: its `repr` may hold secrets.
     """
     return json.dumps(plain(value, _other))
 

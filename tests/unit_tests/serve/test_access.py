@@ -56,6 +56,18 @@ def test_a_page_that_names_this_machine_otherwise_is_not_answered(headers: dict[
     assert asked(create_app(chain()), **headers) == 403
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1.evil.example", "null", "", "http://[", "file://"]
+)
+def test_a_page_of_another_site_is_not_answered(origin: str) -> None:
+    assert asked(create_app(chain()), origin=origin) == 403
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://localhost:3000", "http://[::1]"])
+def test_a_page_of_this_machine_is_answered(origin: str) -> None:
+    assert asked(create_app(chain()), origin=origin) == 200
+
+
 def test_headers_of_proxies_open_nothing() -> None:
     forwarded = {"x-forwarded-for": "127.0.0.1", "x-forwarded-host": "127.0.0.1", "forwarded": "host=127.0.0.1"}
     assert asked(create_app(chain()), "http://192.168.1.7", **forwarded) == 403
