@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from langchain_datashunt.errors import MissingExtraError, SmallModelError
 from langchain_datashunt.small_models.fast_tokens import load_fast_tokenizer
@@ -41,7 +42,8 @@ class OnnxClassifier(FolderClassifier):
     run in batches, and answered in the order they came; the softmax is taken in float64.
 
     A quantised ``model.onnx`` works too. It is another model: its probabilities differ, so it has another `version` and
-    needs a policy that was fitted on it.
+    needs a policy that was fitted on it. Dynamic quantisation scales numbers by the largest in a batch; such a model
+    gets one text a pass, so that a text's answer does not depend on what else is asked.
 
     Example::
 
@@ -63,7 +65,10 @@ class OnnxClassifier(FolderClassifier):
     """
 
     batch_size: int = Field(default=8, ge=1)
-    """Most texts a forward pass; of few texts each pass takes fewer, so that all threads have work to the end."""
+    """Most texts a forward pass; of few texts each pass takes fewer, so that all threads have work to the end. A model
+    that is quantised dynamically gets one."""
+
+    _alone: bool | None = PrivateAttr(default=None)
 
     def __init__(self, path_or_hub_id: str | Path, *, labels: Sequence[Any] | None = None, **settings: Any) -> None:
         """Name a model and its settings (see the fields); nothing is loaded yet.
@@ -98,9 +103,12 @@ class OnnxClassifier(FolderClassifier):
             )
         except Exception as error:  # its errors share no narrower class
             raise SmallModelError(f"no OnnxClassifier can be loaded from {folder}: {error}") from error
+        self._alone = _scales_by_batch(folder / MODEL_FILE)
         return LoadedModel(tokenizer, _Forward(session, folder))
 
     def _rows_a_batch(self, n: int) -> int:
+        if self._alone:
+            return 1
         return min(self.batch_size, max(_FEWEST_ROWS, math.ceil(n / (_BATCHES_A_THREAD * self._threads()))))
 
     def _forward_each(self, loaded: LoadedModel, batches: Sequence[TokenBatch]) -> Iterable[NDArray[Any]]:
@@ -114,6 +122,12 @@ class OnnxClassifier(FolderClassifier):
         if self.threads is not None:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _scales_by_batch(file: Path) -> bool:
+    """Tell whether a model quantises while it runs; the names of operators stand in its file as they are."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"DynamicQuantize") >= 0
 
 
 class _Forward:

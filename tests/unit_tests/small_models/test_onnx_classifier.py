@@ -192,6 +192,16 @@ def test_a_quantised_model_is_another_model_that_a_policy_of_the_first_refuses(
         RunnableDataShunt(quantised, policy=policy, answer=str, large=lambda _: "large")
 
 
+def test_what_else_is_asked_moves_no_answer_of_a_dynamically_quantised_model(tiny_onnx: Path, tmp_path: Path) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    folder = copy_without(tiny_onnx, tmp_path / "int8", "model.onnx")
+    quantize_dynamic(tiny_onnx / "model.onnx", folder / "model.onnx")
+    quantised = OnnxClassifier(folder)
+    alone = np.concatenate([quantised.predict_proba([text]) for text in TEXTS])
+    np.testing.assert_array_equal(quantised.predict_proba(TEXTS), alone)
+
+
 def test_only_a_new_folder_and_float32_are_exported(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(SmallModelError, match="is there already"):
         export_onnx(TransformersClassifier(tiny_bert), tmp_path)
