@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError, InvalidInputError, MissingExtraError, SmallModelError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
-from langchain_datashunt.routing.construction import rule_for
+from langchain_datashunt.routing.construction import rule_for, served_by
 from langchain_datashunt.routing.deciding import NO_PRUNING, Decider
 from langchain_datashunt.routing.inputs import select_input
 from langchain_datashunt.routing.listening import DecisionCollector
@@ -152,6 +152,7 @@ class SmallModelDecisions(_LabelDecisions):
     Raises:
         MissingExtraError: langchain-core is older than 1.8 (on importing the module).
         PolicyMismatchError: The policy was fitted for another model or other classes.
+        CompositionError: `small` is a `PromotedModel`, which a shunt follows through its versions.
 
     Example:
         .. code-block:: python
@@ -169,8 +170,13 @@ class SmallModelDecisions(_LabelDecisions):
 
     def __init__(self, small: Any, *, policy: ShuntPolicy | None = None, model: str = "small model") -> None:
         """Take a small model; see the class."""
+        if served_by(small) is not None:
+            raise CompositionError(
+                "SmallModelDecisions takes no PromotedModel, whose versions it would not follow: put the model into a "
+                "shunt, ShuntDecisions(RunnableDataShunt(promoted) | llm | parser)"
+            )
         rule, version = rule_for(small, policy, 0.0 if policy is None else None)
-        decider = Decider(small, rule, "raise", NO_PRUNING, version)
+        decider = Decider(small, rule, "large", NO_PRUNING, version)  # the rows that fail are told one by one
         fields: dict[str, Any] = {"model": model, "labels": rule.classes, "decider": decider}
         super().__init__(**fields)
 
@@ -183,10 +189,11 @@ class SmallModelDecisions(_LabelDecisions):
         return self._read(await self.decider.adecide(inputs, configs=configs))
 
     def _read(self, decisions: Any) -> list[_Answered | Exception]:
-        return [
+        answered = (
             _Answered(label, dict(zip(self.labels, row, strict=True)), self.model)
             for label, row in zip(decisions.labels.tolist(), decisions.probabilities.tolist(), strict=True)
-        ]
+        )
+        return [decisions.errors.get(i, each) for i, each in enumerate(answered)]
 
 
 class ShuntDecisions(_LabelDecisions):

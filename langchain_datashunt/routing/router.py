@@ -356,9 +356,10 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
         """Return the engine of a run, which asks once: the one that decided before it began, or the current one."""
         if config is not None and (made := made_before(config)) is not None:
             return made.routing
-        if not self._built.is_current(self.small):
-            self._built = build_routing(self)
-        return self._built.routing
+        built = self._built  # read once: another thread may put an older one there
+        if not built.is_current(self.small):
+            self._built = built = build_routing(self)
+        return built.routing
 
     # ---- what LangChain asks of a Runnable about itself
 

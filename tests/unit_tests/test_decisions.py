@@ -131,6 +131,20 @@ def test_one_failing_input_of_a_batch_spoils_no_other() -> None:
         decisions.invoke(asked(f"{HARD} 7"))
 
 
+async def test_one_input_that_the_small_model_fails_on_spoils_no_other() -> None:
+    decisions = SmallModelDecisions(ScriptedSmallModel(LABELS, lambda _: [0.9, 0.1], raise_on=[HARD]))
+    requests = [asked(EASY), asked(HARD), asked(EASY)]
+    for found in (
+        decisions.batch(requests, return_exceptions=True),
+        await decisions.abatch(requests, return_exceptions=True),
+    ):
+        assert [isinstance(each, ValueError) for each in found] == [False, True, False]
+        assert mood(found[2])[0] == "positive"
+    for once in (lambda: decisions.invoke(requests[1]), lambda: decisions.batch(requests)):
+        with pytest.raises(ValueError, match=HARD):
+            once()
+
+
 def test_a_small_model_that_fails_or_knows_one_probability_gives_what_it_knows() -> None:
     failing = ScriptedSmallModel(LABELS, {}, raise_on=[HARD])
     response = shunt_decisions(small=failing).invoke(asked(HARD))

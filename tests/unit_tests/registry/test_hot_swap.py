@@ -35,6 +35,7 @@ from langchain_datashunt import (
     RunnableDataShunt,
     ShuntPolicy,
 )
+from langchain_datashunt.routing.construction import BuiltRouting
 
 REQUESTS = 200
 
@@ -62,6 +63,26 @@ async def test_under_200_concurrent_requests_none_fails_and_each_record_names_th
     assert seen.total() >= 5 * REQUESTS
     assert set(seen) == {1, 2, 3}
     assert len(swaps) >= 3
+
+
+def test_who_begins_after_a_reload_has_the_new_version_though_a_slower_thread_puts_the_old_one_back(
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = PromotedModel(registry.folder)
+    chain = RunnableDataShunt(small) | llm()
+    old, is_current = chain._built, BuiltRouting.is_current
+    registry.promote(2)
+    assert small.reload()
+
+    def put_back(built: BuiltRouting, model: Any) -> bool:
+        found = is_current(built, model)
+        chain._built = old
+        return found
+
+    chain.decide(TEXTS[0])  # builds what the new version needs
+    monkeypatch.setattr(BuiltRouting, "is_current", put_back)
+    versions = [chain.decide(TEXTS[0]).small_model_version for _ in range(2)]
+    assert versions == [small.version] * 2
 
 
 WAYS = ["invoke", "batch", "stream", "batch_as_completed", "batch_with_decisions"]
@@ -285,3 +306,10 @@ def test_called_without_a_shunt_micro_batching_follows_the_promoted_model(regist
         assert small.version == registry.version(number).card.small_model_version
         expected = registry.load(number).small.predict_proba(TEXTS)
         assert [list(small.predict_proba([text])[0]) for text in TEXTS] == [list(row) for row in np.asarray(expected)]
+
+
+def test_a_decision_model_of_a_small_model_alone_says_that_it_follows_no_versions(registry: ModelRegistry) -> None:
+    decisions = pytest.importorskip("langchain_datashunt.decisions", reason="needs langchain-core 1.8")
+    for small in (PromotedModel(registry.folder), MicroBatched(PromotedModel(registry.folder))):
+        with pytest.raises(CompositionError, match="takes no PromotedModel"):
+            decisions.SmallModelDecisions(small)
