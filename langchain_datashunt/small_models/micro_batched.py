@@ -52,8 +52,8 @@ class MicroBatched(Serializable):
     small: Any
     """The small model. It computes in this process, or embeds remotely; Runnables batch their calls themselves."""
 
-    max_batch_size: int = Field(default=32, ge=2)
-    """Most inputs of a pass. On CPUs 8 to 32 is fastest for transformers; a GPU takes more."""
+    max_batch_size: int = Field(default=64, ge=2)
+    """Most inputs of a pass. Text models sort it by length and run it in parts of their own `batch_size`."""
 
     max_wait_ms: float = Field(default=2.0, ge=0, le=10_000)
     """Milliseconds that the first input of a pass waits for others. While a pass runs, inputs gather anyway."""
