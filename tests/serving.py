@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from langchain_datashunt.serve.limits import RequestLimits
-from langchain_datashunt.serve.server import server_config
+from langchain_datashunt.serve.server import GracefulServer, server_config
 
 
 @dataclass
@@ -40,7 +40,7 @@ def running(app: FastAPI) -> Iterator[Running]:
     """Serve an application until the block ends."""
     if not hasattr(app.state, "limits"):  # an application of somebody else's making, such as LangServe's
         app.state.limits = RequestLimits()
-    server = uvicorn.Server(server_config(app, host="127.0.0.1", port=0))
+    server = GracefulServer(server_config(app, host="127.0.0.1", port=0))
     for name in ("uvicorn", "uvicorn.access"):  # they would write to what pytest has captured and closed since
         logging.getLogger(name).handlers.clear()
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)

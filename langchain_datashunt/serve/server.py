@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.serve.access import is_loopback
@@ -21,6 +24,26 @@ HEADER_BYTES = 16_384
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be idle between two requests: more than the 60 of common proxies, which else send
 requests on connections that are just being closed."""
+
+
+STOPPING_S = 0.05
+"""Seconds in which what has arrived is taken in before the server stops."""
+
+
+class GracefulServer(uvicorn.Server):
+    """Answers, when it stops, all that had arrived by then, and nothing else.
+
+    uvicorn closes connections in which a request lies unread; and one that it has accepted but not yet met stays open
+    while its client goes on asking, until the time is up and the last of its requests is cancelled.
+    """
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.sleep(STOPPING_S)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(STOPPING_S)
+        await super().shutdown(sockets)
 
 
 def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -42,7 +65,7 @@ def run_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> No
             "create_app(chain, authenticate=BearerTokens(...)), or `datashunt serve` the variable DATASHUNT_TOKEN; or "
             "stay at 127.0.0.1"
         )
-    server = uvicorn.Server(server_config(app, host=host, port=port))
+    server = GracefulServer(server_config(app, host=host, port=port))
     with _stopping_by_signal(server):
         server.run()
 

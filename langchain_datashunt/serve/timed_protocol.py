@@ -11,9 +11,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 LEAST_READ = 1_000
 """Bytes a second that a client must read of what waits for it."""
 
-SHUTDOWN_DELAY = 0.05
-"""Seconds that connections stay open when the server stops: what lies unread in one that is closed at once is lost."""
-
 
 class TimedH11Protocol(H11Protocol):
     """Closes connections whose headers do not come, or whose answers are not read, in time.
@@ -46,15 +43,6 @@ class TimedH11Protocol(H11Protocol):
         self._cancel_closing()
         if self._next_look is not None:
             self._next_look.cancel()
-
-    @override
-    def shutdown(self) -> None:
-        """Close the connection when the server stops; but not before a request that has arrived was read."""
-        self.loop.call_later(SHUTDOWN_DELAY, self._shut_down)
-
-    def _shut_down(self) -> None:
-        if not self.transport.is_closing():
-            super().shutdown()
 
     @override
     def resume_writing(self) -> None:

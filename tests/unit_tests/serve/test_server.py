@@ -284,16 +284,22 @@ def test_two_threads_may_serve_two_applications_at_once() -> None:
     assert sorted(answers) == ["a", "b"]
 
 
-def test_a_request_that_arrives_as_the_server_stops_is_answered(llm: RecordingChatModel) -> None:
-    """Idle connections are closed then; it lies in one of them."""
-    with running(create_app(shunt() | llm)) as server, server.connect() as connection:
-        connection.sendall(posted("/invoke", GOOD))
-        assert status(connection.recv(65536).decode()) == 200
+def test_requests_that_have_arrived_when_the_server_stops_are_answered_and_later_ones_are_not(
+    llm: RecordingChatModel,
+) -> None:
+    """They lie in an idle connection, and in one that has not been accepted; neither is kept after its answer."""
+    with running(create_app(shunt() | llm)) as server, server.connect() as idle:
+        idle.sendall(posted("/invoke", GOOD))
+        assert status(idle.recv(65536).decode()) == 200
+        connections = [idle]
 
         async def stop() -> None:
-            connection.sendall(posted("/invoke", GOOD))
-            for each in list(server.server.server_state.connections):
-                each.shutdown()
+            connections.append(server.connect())
+            for connection in connections:
+                connection.sendall(posted("/invoke", json.dumps({"input": HARD})))
+            await server.server.shutdown()
 
-        asyncio.run_coroutine_threadsafe(stop(), server.server.servers[0].get_loop()).result()
-        assert status(received(connection)) == 200
+        asyncio.run_coroutine_threadsafe(stop(), server.server.servers[0].get_loop()).result(20)
+        for connection in connections:
+            assert received(connection).count("HTTP/1.1 200 OK") == 1
+            connection.close()
