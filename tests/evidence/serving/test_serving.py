@@ -36,7 +36,7 @@ def test_under_load_no_answer_is_lost_mixed_up_or_paid_for_twice_and_memory_is_b
     found = load.measure(tmp_path, clients=CLIENTS, seconds=SECONDS, micro_batched=micro_batched)
     print("\n" + load.table(found, CLIENTS))
     assert found.problems() == []
-    assert found.clients.routes.total() > 10 * CLIENTS
+    assert found.clients.routes.total() > 3 * CLIENTS
     assert found.large["errors_sent"] > 0
 
 
