@@ -61,7 +61,7 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     An audit on which the teacher agrees with the frozen model is an easy sample and goes to *retain*; one on which they
     disagree is the rare sight of a confident mistake, and goes to *acquire*, as every other sample with a label does.
     Rows weigh the inverse of their sampling probability; in *acquire* times the teacher's confidence. All of *retain*
-    weighs at most as much as all of *acquire*, and `LessonRules.retain_weight` times that.
+    weighs at most as much as all of *acquire*, before screening, and `LessonRules.retain_weight` times that.
 
     Raises:
         DistillationError: Nothing is left to acquire.

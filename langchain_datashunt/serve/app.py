@@ -65,7 +65,7 @@ def create_app(
 
     Raises:
         CompositionError: The chain has no shunt among its steps.
-        InvalidInputError: The bounds are no numbers in [0, 1].
+        InvalidInputError: The bounds are no two numbers in [0, 1], the lower one first.
         MissingExtraError: FastAPI is not installed (extra ``serve``).
 
     A request's body, its answer and what /docs shows come from the chain. Whatever the chain returns can be serialised;
@@ -78,7 +78,7 @@ def create_app(
             run_server(app, host="0.0.0.0", port=8000)
     """
     limits = RequestLimits() if limits is None else limits
-    bounds = None if threshold_bounds is None else ThresholdBounds(*threshold_bounds)
+    bounds = None if threshold_bounds is None else ThresholdBounds.of(threshold_bounds)
     served = ServedChain.of(chain)
     readiness = Readiness(served.shunt.small, warm_up)
     app = FastAPI(

@@ -92,6 +92,15 @@ class ThresholdBounds:
     lowest: float
     highest: float
 
+    @classmethod
+    def of(cls, given: Any) -> ThresholdBounds:
+        """Return the bounds that a user gave as a pair."""
+        try:
+            lowest, highest = given
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"threshold_bounds are (lowest, highest); got {given!r}") from None
+        return cls(lowest, highest)
+
     def __post_init__(self) -> None:
         """Check the bounds."""
         for bound in (self.lowest, self.highest):

@@ -157,8 +157,8 @@ def test_a_server_without_bounds_lets_no_request_set_a_threshold(extra: dict[str
         assert client.post("/invoke", json={"input": EASY, **extra}).status_code == 422
 
 
-@pytest.mark.parametrize("bounds", [(0.9, 0.1), (-1, 0.5), (0.5, 2), (float("nan"), 1)])
-def test_bounds_are_a_range_within_0_and_1(bounds: tuple[float, float]) -> None:
+@pytest.mark.parametrize("bounds", [(0.9, 0.1), (-1, 0.5), (0.5, 2), (float("nan"), 1), 0.5, (0.5,), (0.1, 0.2, 0.3)])
+def test_bounds_are_a_range_within_0_and_1(bounds: Any) -> None:
     with pytest.raises(InvalidInputError):
         create_app(chain(), threshold_bounds=bounds)
 
