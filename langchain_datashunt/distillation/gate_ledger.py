@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from langchain_datashunt.errors import DistillationError
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT_VERSION = 1
 
@@ -46,8 +51,9 @@ class GateLedger:
 
     The same question asked again, as after a crash, is the same look. A look without a decision hands nothing on.
 
-    It is a JSON file, replaced as a whole at each look, before the look's result is known. One process at a time may
-    judge.
+    It is a JSON file, replaced as a whole at each look, before the look's result is known. Any number of processes may
+    judge at the same time: each look gets a number of its own, and one that is still open hands nothing on. (Windows
+    cannot lock folders: there one process at a time may judge.)
 
     Args:
         path: The file; made at the first look.
@@ -67,19 +73,35 @@ class GateLedger:
 
     def spend(self, question: Mapping[str, str]) -> Look:
         """Return the look that a question is, and write it down if it is new."""
-        looks = self._looks()
-        for number, entry in enumerate(looks, 1):
-            if entry["question"] == dict(question):
-                return Look(number, entry["error_level"])
-        look = Look(len(looks) + 1, self._next_level(looks))
-        self._write([*looks, {"question": dict(question), "error_level": look.error_level, "decision": None}])
-        return look
+        with self._locked():
+            looks = self._looks()
+            for number, entry in enumerate(looks, 1):
+                if entry["question"] == dict(question):
+                    return Look(number, entry["error_level"])
+            look = Look(len(looks) + 1, self._next_level(looks))
+            self._write([*looks, {"question": dict(question), "error_level": look.error_level, "decision": None}])
+            return look
 
     def note(self, look: Look, decision: str) -> None:
         """Write down what a look has decided: the level of the next depends on it."""
-        looks = self._looks()
-        looks[look.number - 1]["decision"] = decision
-        self._write(looks)
+        with self._locked():
+            looks = self._looks()
+            looks[look.number - 1]["decision"] = decision
+            self._write(looks)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep others from reading what is about to change; the lock of a process that is killed is gone with it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if sys.platform == "win32":
+            yield
+            return
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _next_level(self, looks: list[dict[str, Any]]) -> float:
         number = len(looks) + 1
@@ -103,7 +125,6 @@ class GateLedger:
 
     def _write(self, looks: list[dict[str, Any]]) -> None:
         record = {"format_version": FORMAT_VERSION, "error_budget": self.budget, "looks": looks}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         with new.open("w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_datashunt.distillation.gate_ledger import GateLedger
+from langchain_datashunt.distillation.gate_ledger import GateLedger, Look
 from langchain_datashunt.errors import DistillationError
 
 
@@ -54,6 +56,18 @@ def test_wrong_candidates_have_no_more_than_the_budget_up_to_the_first_wrong_pro
         if wrong and promoted:
             break
     assert at_risk < 0.05
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there one process at a time may judge")
+def test_looks_at_the_same_time_have_numbers_and_levels_of_their_own(tmp_path: Path) -> None:
+    def spent(who: int) -> list[Look]:
+        ledger = GateLedger(tmp_path / "ledger.json", 0.05)
+        return [ledger.spend({"candidate": f"{who} {i}"}) for i in range(10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        looks = [look for each in pool.map(spent, range(4)) for look in each]
+    assert sorted(look.number for look in looks) == list(range(1, 41))
+    assert sum(look.error_level for look in looks) < 0.05
 
 
 def test_a_look_is_written_before_its_result_is_known(tmp_path: Path) -> None:
