@@ -121,6 +121,8 @@ def _add_probes(app: FastAPI, readiness: Readiness) -> None:
 
     app.get("/health")(health)
     app.get("/ready", response_model=None, responses={503: {"description": "Not yet."}})(ready)
+    app.head("/health", include_in_schema=False)(health)  # some monitors ask so
+    app.head("/ready", include_in_schema=False, response_model=None)(ready)
 
 
 async def _unreadable(_: Request, error: Exception) -> JSONResponse:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_datashunt.serve.access import Authenticate, comes_from_here
-from langchain_datashunt.serve.limits import RequestLimits
+from langchain_datashunt.serve.limits import HEADER_BYTES, RequestLimits
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """For probes, which carry no token; they tell nothing but yes or no."""
@@ -44,15 +44,21 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+            return refused(431, f"headers have at most {HEADER_BYTES} bytes", CLOSE)
         if self._authenticate is None:
             if comes_from_here(dict(scope)):
                 return None
             return refused(
                 403, "without authentication this server answers its own machine only, at a loopback address"
             )
-        allowed = self._authenticate(Request(scope))
-        if inspect.isawaitable(allowed):
-            allowed = await allowed
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                allowed = self._authenticate(Request(scope))
+                if inspect.isawaitable(allowed):
+                    allowed = await allowed
+        except TimeoutError:
+            return refused(504, f"who asks was not known within {self._limits.timeout_s:g} s")
         if allowed is True:
             return None
         return refused(401, "this server asks for: Authorization: Bearer <token>", {"WWW-Authenticate": "Bearer"})

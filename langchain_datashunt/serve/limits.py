@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+HEADER_BYTES = 16_384
+"""Most bytes of a request's headers; more is answered 431."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
@@ -22,7 +25,7 @@ class RequestLimits:
         connections: Most open connections (`run_server` only); a further one is answered 503.
 
     Raises:
-        ValueError: A limit is not positive.
+        ValueError: A limit is not positive, or a count is no whole number.
     """
 
     body_bytes: int = 1_000_000
@@ -37,5 +40,7 @@ class RequestLimits:
         """Refuse what would let nothing, or everything, pass."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0 or value == float("inf"):
-                raise ValueError(f"{field.name} is a positive number; got {value!r}")
+            allowed: tuple[type, ...] = (int,) if field.type == "int" else (int, float)
+            if type(value) not in allowed or not 0 < value < float("inf"):
+                whole = "whole " if field.type == "int" else ""
+                raise ValueError(f"{field.name} is a positive {whole}number; got {value!r}")

@@ -68,9 +68,17 @@ def _other(value: Any) -> Any:
 
 
 def shown(output: Any) -> Any:
-    """Return an output for a reply; a message keeps the tokens that it took."""
+    """Return an output for a reply; a message keeps the tokens that it took.
+
+    Of what runs in a circle, or is nested or long beyond what JSON is written for, the type is named.
+    """
     usage = getattr(output, "usage_metadata", None) if isinstance(output, BaseMessage) else None
-    return output if not usage else {**plain(output, _other), "usage_metadata": usage}
+    seen = output if not usage else {**plain(output, _other), "usage_metadata": usage}
+    try:
+        as_json(seen)
+    except (RecursionError, ValueError):
+        return f"<{type(output).__name__}>"
+    return seen
 
 
 def failure(error: BaseException) -> tuple[int, str]:

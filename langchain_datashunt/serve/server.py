@@ -16,10 +16,8 @@ from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.serve.access import is_loopback
-from langchain_datashunt.serve.limits import RequestLimits
+from langchain_datashunt.serve.limits import HEADER_BYTES, RequestLimits
 from langchain_datashunt.serve.timed_protocol import TimedH11Protocol
-
-HEADER_BYTES = 16_384
 
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be idle between two requests: more than the 60 of common proxies, which else send

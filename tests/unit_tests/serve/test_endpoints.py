@@ -213,6 +213,7 @@ def test_ready_waits_for_the_first_answer_of_the_small_model() -> None:
     small = Loading({"positive": ["great"], "negative": ["awful"]})
     with TestClient(create_app(chain(small=small)), base_url=HERE) as client:
         assert client.get("/health").json() == {"alive": True}
+        assert client.head("/health").status_code == 200
         first = client.get("/ready")
         time.sleep(0.1)
         second = client.get("/ready")

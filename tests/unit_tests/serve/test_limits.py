@@ -99,6 +99,20 @@ def test_a_body_that_a_web_page_could_send_unasked_is_refused(client: TestClient
     assert answer.status_code == 422
 
 
+def test_a_request_with_huge_headers_is_refused(client: TestClient) -> None:
+    answer = client.post("/invoke", json={"input": EASY}, headers={"X-Trace": "x" * 20_000})
+    assert (answer.status_code, answer.json()["detail"]) == (431, "headers have at most 16384 bytes")
+
+
+def test_who_takes_too_long_to_tell_who_asks_is_refused() -> None:
+    async def authenticate(_: object) -> bool:
+        await asyncio.sleep(30)
+        return True
+
+    app = create_app(shunt() | RecordingChatModel(), limits=LIMITS, authenticate=authenticate)
+    assert TestClient(app, base_url=HERE).post("/invoke", json={"input": EASY}).status_code == 504
+
+
 def test_a_body_without_a_length_is_refused_as_it_grows(client: TestClient) -> None:
     taken: list[int] = []
 
@@ -162,5 +176,11 @@ async def test_an_overloaded_small_model_is_answered_503_and_costs_no_large_call
 @pytest.mark.parametrize("limit", RequestLimits.__slots__)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_a_limit_is_a_positive_number(limit: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{limit} is a positive number"):
+    with pytest.raises(ValueError, match=f"{limit} is a positive (whole )?number"):
         RequestLimits(**{limit: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [2.5, True, "3", None])
+def test_a_count_is_a_whole_number(value: Any) -> None:
+    with pytest.raises(ValueError, match=f"batch_size is a positive whole number; got {value!r}"):
+        RequestLimits(batch_size=value)

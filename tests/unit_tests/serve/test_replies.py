@@ -26,6 +26,21 @@ from langchain_datashunt.serve.replies import as_json
 from langchain_datashunt.testing import RecordingChatModel
 
 
+def circle() -> list[Any]:
+    """Return a list that holds itself."""
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+def nest() -> list[Any]:
+    """Return more lists in lists than Python's stack holds."""
+    values: list[Any] = []
+    for _ in range(100_000):
+        values = [values]
+    return values
+
+
 class Ticket(BaseModel):
     queue: str
     cost: Decimal
@@ -60,6 +75,9 @@ VALUES = {
     "an object": (object(), "<object>"),
     "messages": ([AIMessage("hello")], [{"type": "ai", "content": "hello"}]),
     "nothing": (None, None),
+    "a circle": (circle(), "<list>"),
+    "a nest": (nest(), "<list>"),
+    "thousands of digits": (10**5_000, "<int>"),
 }
 
 
