@@ -40,6 +40,9 @@ SETTINGS: dict[str, dict[str, Any]] = {LOOP: {}, TUNED: {"retain_weight": 0.1, "
 """Ways to distil: the defaults, and what did best on development rows (docs/distillation.md says which)."""
 
 STUDENT = "its student, certified at 0.95 as the others are"
+REFITS_ON_THE_LOG = HARD_ONLY, HARD_AND_OWN = "(b) refit on hard", "(c) refit on hard + own labels"
+"""Without the gold rows, which the log does not hold."""
+
 ALL_LABELS = "(d) LLM labels of all requests"
 Learn = Callable[[Served, Seen], Any]
 
@@ -115,17 +118,24 @@ def naive_ways(parts: Parts) -> dict[str, Learn]:
         texts, labels = _labelled(seen)
         return refit([*parts.gold.texts, *texts], [*parts.gold.labels, *labels])
 
-    def and_own_labels(served: Served, seen: Seen) -> Any:
+    def with_own_labels(served: Served, seen: Seen) -> tuple[list[str], list[str]]:
         texts, labels = _labelled(seen)
         known = set(texts)
         easy = [text for text in seen.texts if text not in known]
-        own = served.small.predict(easy)
-        return refit([*parts.gold.texts, *texts, *easy], [*parts.gold.labels, *labels, *own])
+        return [*texts, *easy], [*labels, *served.small.predict(easy)]
+
+    def hard_and_own(served: Served, seen: Seen) -> Any:
+        return refit(*with_own_labels(served, seen))
+
+    def gold_hard_and_own(served: Served, seen: Seen) -> Any:
+        texts, labels = with_own_labels(served, seen)
+        return refit([*parts.gold.texts, *texts], [*parts.gold.labels, *labels])
 
     return {
-        "(b) refit on hard only": hard_only,
+        HARD_ONLY: hard_only,
+        HARD_AND_OWN: hard_and_own,
         "(b) refit on gold + hard": gold_and_hard,
-        "(c) refit on gold + hard + own labels": and_own_labels,
+        "(c) refit on gold + hard + own labels": gold_hard_and_own,
     }
 
 

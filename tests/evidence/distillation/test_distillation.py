@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import binom
 
 from tests.evidence.distillation import measure_ablations, measure_imdb_loop
-from tests.evidence.distillation.learning_streams import t_limits
+from tests.evidence.distillation.learning_streams import Score, t_limits
 from tests.evidence.distillation.simulated_candidates import (
     BUDGET,
     CANDIDATES,
@@ -22,28 +23,34 @@ from tests.evidence.distillation.simulated_candidates import (
 
 pytestmark = [pytest.mark.evidence, pytest.mark.timeout(7200)]
 
-SEEDS = 5
+LOOP_SEEDS, ABLATION_SEEDS = 20, 5
 AIM = 0.6
 CHANCE_OF_A_FALSE_ALARM = 1e-4
 
 
 @pytest.mark.recorded
-def test_the_imdb_loop_defers_less_and_is_not_shown_to_miss_its_aim(recorded_data: Path) -> None:
-    """The aim: 0.6 of the deferral at the start, at no measurably lower system accuracy."""
-    by_seed = [measure_imdb_loop.loop_of_one_seed(recorded_data, seed) for seed in range(SEEDS)]
+def test_the_imdb_loop_reaches_its_aim_ahead_of_refits_on_what_the_log_holds(recorded_data: Path) -> None:
+    """The aim: 0.6 of the deferral at the start, at no measurably lower system accuracy, ahead of (b) and (c)."""
+    by_seed = [measure_imdb_loop.loop_of_one_seed(recorded_data, seed) for seed in range(LOOP_SEEDS)]
     measure_imdb_loop.print_entries(by_seed)
     starts = [seed[0].score for seed in by_seed]
-    ends = [[entry.score for entry in seed if entry.way == measure_imdb_loop.LOOP][-1] for seed in by_seed]
+    ends = _last_scores(by_seed, measure_imdb_loop.LOOP)
     ratios = [end.deferral / start.deferral for start, end in zip(starts, ends, strict=True)]
     changes = [end.system_accuracy - start.system_accuracy for start, end in zip(starts, ends, strict=True)]
-    assert max(ratios) < 1
-    assert t_limits(ratios)[0] <= AIM
+    assert np.mean(ratios) <= AIM
     assert t_limits(changes)[1] >= 0
+    for way in measure_imdb_loop.REFITS_ON_THE_LOG:
+        others = _last_scores(by_seed, way)
+        assert t_limits([other.deferral - end.deferral for other, end in zip(others, ends, strict=True)])[0] > 0
+
+
+def _last_scores(by_seed: Sequence[Sequence[measure_imdb_loop.Entry]], way: str) -> list[Score]:
+    return [[entry.score for entry in seed if entry.way == way][-1] for seed in by_seed]
 
 
 @pytest.mark.recorded
 def test_without_retain_and_gold_rows_a_student_forgets(recorded_data: Path) -> None:
-    by_seed = [measure_ablations.ablations_of_one_seed(recorded_data, seed) for seed in range(SEEDS)]
+    by_seed = [measure_ablations.ablations_of_one_seed(recorded_data, seed) for seed in range(ABLATION_SEEDS)]
     measure_ablations.print_ablations(by_seed)
     easy = {
         name: np.mean([each.easy for seed in by_seed for each in seed if each.variant == name])
