@@ -178,6 +178,15 @@ class Canvas:
         self.add(markup, self._name, x, y, max(width - 1, 0.5), height)
 
 
+def reliability_canvas(name: str, title: str, description: str, floor: float) -> Canvas:
+    """Return a chart of right answers against confidence, both from `floor` to 1, with the line on which they agree."""
+    axes = (Axis(floor, 1, "confidence", percent=True), Axis(floor, 1, "right", percent=True))
+    canvas = Canvas(name, title, description, *axes)
+    canvas.axes()
+    canvas.path("mark", [(floor, floor), (1, 1)])
+    return canvas
+
+
 def nice_high(value: float) -> float:
     """Return a round number at or a little above a value, for the end of an axis."""
     if value <= 0:

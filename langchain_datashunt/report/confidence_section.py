@@ -10,7 +10,7 @@ import numpy as np
 
 from langchain_datashunt.bounds.audit_estimates import estimate_rate
 from langchain_datashunt.bounds.other_thresholds import AnsweredRows, PastTraffic
-from langchain_datashunt.report.charts import Axis, Canvas, nice_high
+from langchain_datashunt.report.charts import Axis, Canvas, nice_high, reliability_canvas
 from langchain_datashunt.report.facts import LEVEL, Facts
 from langchain_datashunt.report.parts import Chart, Section, Table
 from langchain_datashunt.report.wording import decimal, number, percent, span
@@ -82,15 +82,12 @@ def _reliability(bins: list[_Bin], by_people: bool, judge: str) -> Chart | None:
     if not found:
         return None
     floor = float(np.floor(10 * min(0.5, *(each.confidence for each in found), *(each.right for each in found))) / 10)
-    canvas = Canvas(
+    canvas = reliability_canvas(
         "reliability",
         "Reliability",
         "Right answers against confidence, by bins; on the dashed line both are equal. The table holds the numbers.",
-        Axis(floor, 1, "confidence", percent=True),
-        Axis(floor, 1, "right", percent=True),
+        floor,
     )
-    canvas.axes()
-    canvas.path("mark", [(floor, floor), (1, 1)])
     for each in found:
         x, ends = canvas.left(each.confidence), (canvas.top(each.best), canvas.top(each.worst))
         canvas.add('<line class="whisker" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, *ends)

@@ -10,7 +10,7 @@ from langchain_datashunt.evaluation import Evaluation, evaluate_policy
 from langchain_datashunt.policy.reliability import reliability_curve
 from langchain_datashunt.policy.risk_coverage import risk_coverage
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
-from langchain_datashunt.report.charts import Axis, Canvas, nice_high
+from langchain_datashunt.report.charts import Axis, Canvas, nice_high, reliability_canvas
 from langchain_datashunt.report.parts import Chart, Section, Table
 from langchain_datashunt.report.wording import decimal, number, percent, span, visible
 from langchain_datashunt.targets import target_columns
@@ -83,15 +83,12 @@ def _risk_coverage(confidence: FloatArray, wrong: BoolArray, policy: ShuntPolicy
 def _reliability(confidence: FloatArray, right: BoolArray) -> Chart:
     curve = reliability_curve(confidence, right)
     floor = float(min(curve.confidence.min(), curve.accuracy.min(), 0.5))
-    canvas = Canvas(
+    canvas = reliability_canvas(
         "rows-reliability",
         "Reliability on labelled rows",
         "Right answers against calibrated confidence, by bins; on the dashed line both are equal.",
-        Axis(floor, 1, "confidence", percent=True),
-        Axis(floor, 1, "right", percent=True),
+        floor,
     )
-    canvas.axes()
-    canvas.path("mark", [(floor, floor), (1, 1)])
     cells = list(zip(curve.confidence.tolist(), curve.accuracy.tolist(), curve.counts.tolist(), strict=True))
     for x, y, _ in cells:
         canvas.dot(x, y)

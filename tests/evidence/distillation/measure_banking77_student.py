@@ -23,7 +23,7 @@ from langchain_datashunt.small_models import TransformersClassifier
 from langchain_datashunt.small_models.folders import model_folder
 from langchain_datashunt.small_models.sentence_encoder import EMBEDDED_ENCODER
 from langchain_datashunt.types import BoolArray
-from tests.evidence.distillation.learning_streams import Served, hard_samples, seeds_to_measure, served_with
+from tests.evidence.distillation.learning_streams import Parts, Served, hard_samples, seeds_to_measure, served_with
 from tests.evidence.recorded.measure_banking77 import LARGE_MODEL, few_labels
 from tests.evidence.recorded.recorded_rows import Rows, read_rows, recorded_folder
 
@@ -37,17 +37,13 @@ TEACHER_PRIOR = 0.8
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The rows of one seed: none is in two parts."""
+class AnsweredParts(Parts):
+    """The rows of one seed: none is in two parts; `test` has no answers of the large model, and what follows has."""
 
-    gold: Rows
-    gate: Rows
-    stream: Rows
-    test: Rows
     answered_test: Rows
 
     @classmethod
-    def of(cls, folder: Path, seed: int) -> Parts:
+    def of(cls, folder: Path, seed: int) -> AnsweredParts:
         dev = read_rows(folder, "banking77", "dev")
         train = read_rows(folder, "banking77", "train").without(dev.texts)
         gold = few_labels(train, seed)
@@ -76,7 +72,7 @@ class Score:
         return float((~self.right[self.accepted]).mean()) if self.accepted.any() else 0.0
 
     @classmethod
-    def of(cls, served: Served, parts: Parts) -> Score:
+    def of(cls, served: Served, parts: AnsweredParts) -> Score:
         right, accepted = _answers(served, parts.test)
         small_right, kept = _answers(served, parts.answered_test)
         large_right = np.array(parts.answered_test.answers(LARGE_MODEL), dtype=object) == parts.answered_test.labels
@@ -85,7 +81,7 @@ class Score:
 
 def measure(folder: Path, seed: int, scratch: Path) -> dict[str, Score]:
     """Fine-tune on ten labels a class, serve the stream, learn from it, and return the scores by way of learning."""
-    parts = Parts.of(folder, seed)
+    parts = AnsweredParts.of(folder, seed)
     gold = (parts.gold.texts, parts.gold.labels.tolist())
     gate = PromotionGate(
         parts.gate.texts, parts.gate.labels.tolist(), goal=TargetRisk(RISK), ledger=scratch / "gate.json"
