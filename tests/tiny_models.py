@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+from transformers import AutoModelForSequenceClassification, BertConfig, BertTokenizerFast, PretrainedConfig
 
 WORDS = [
     *("the", "of", "and", "film", "was", "good", "bad", "awful", "great", "story", "actors"),
@@ -20,20 +20,30 @@ POSITIONS = 40
 
 def save_tiny_bert(folder: Path) -> None:
     """Save a real BERT classifier of three classes, with a tokenizer trained here and random weights."""
-    vocabulary = _save_tokenizer(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=vocabulary,
+    save_tiny_classifier(
+        folder,
+        BertConfig,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
+    )
+
+
+def save_tiny_classifier(folder: Path, kind: type[PretrainedConfig], **sizes: int) -> None:
+    """Save a real classifier of three classes, with a tokenizer trained here and random weights."""
+    vocabulary = _save_tokenizer(folder)
+    torch.manual_seed(0)
+    config = kind(
+        vocab_size=vocabulary,
+        pad_token_id=0,
         max_position_embeddings=POSITIONS,
         initializer_range=0.5,  # so that texts differ in what random weights make of them
         id2label={0: "negative", 1: "neutral", 2: "positive"},
         label2id={"negative": 0, "neutral": 1, "positive": 2},
+        **sizes,
     )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
 
 
 def save_tiny_onnx(folder: Path) -> None:

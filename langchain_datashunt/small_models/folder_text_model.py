@@ -18,6 +18,14 @@ from langchain_datashunt.small_models.fingerprints import files_fingerprint
 from langchain_datashunt.small_models.folders import TORCH_WEIGHTS, deciding_files, model_folder, read_json
 from langchain_datashunt.small_models.tokens import TextTokenizer, TokenBatch, Truncation
 
+# fmt: off
+_COUNT_AFTER_PADDING = frozenset({
+    "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})
+# fmt: on
+"""Kinds of model whose first token has the position after the padding token's id, so that the first ones are unused."""
+
 # Two threads must not load one model twice. Loading is rare, so one lock serves all models, and none must be pickled.
 _LOADING = threading.Lock()
 
@@ -110,6 +118,14 @@ class FolderTextModel(Serializable):
 
     def _config(self) -> dict[str, Any]:
         return read_json(self.folder() / "config.json")
+
+    def _positions(self) -> int | None:
+        """Return how many tokens have a position of their own; None if the configuration does not say."""
+        config = self._config()
+        positions: int | None = config.get("max_position_embeddings")
+        if positions is None or config.get("model_type") not in _COUNT_AFTER_PADDING:
+            return positions
+        return positions - int(config.get("pad_token_id", 1)) - 1
 
     @abstractmethod
     def _load_now(self) -> LoadedModel:

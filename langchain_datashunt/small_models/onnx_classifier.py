@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from collections.abc import Iterable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +63,9 @@ class OnnxClassifier(FolderClassifier):
     threads: int | None = Field(default=None, ge=1)
     """None is one a core that this process may use. Where processes share a machine, give each fewer.
 
-    One text is answered by all of them; of more texts each thread takes a part, which gains more. Threads that have
-    nothing to do sleep, so that they take nothing from the rest of the program.
+    One text is answered by all of them together; of enough texts each thread takes a part and works alone, which gains
+    more. Each way loads the model at its first use, so a process that uses both holds the weights twice; with one
+    thread there is one way. Threads that have nothing to do sleep, and take nothing from the rest of the program.
     """
 
     batch_size: int = Field(default=8, ge=1)
@@ -80,31 +84,19 @@ class OnnxClassifier(FolderClassifier):
 
     def _load_now(self) -> LoadedModel:
         try:
-            import onnxruntime  # noqa: PLC0415  an extra
+            import onnxruntime  # noqa: F401, PLC0415  an extra
             import tokenizers  # noqa: F401, PLC0415  an extra
         except ImportError as error:
             raise MissingExtraError("OnnxClassifier", "onnx") from error
         folder = self.folder()
         tokenizer = load_fast_tokenizer(
             folder,
-            positions=self._config().get("max_position_embeddings"),
+            positions=self._positions(),
             max_length=self.max_length,
             truncation=self.truncation,
         )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(
-                str(folder / MODEL_FILE),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=[_SLOWER_FUSION],
-            )
-        except Exception as error:  # its errors share no narrower class
-            raise SmallModelError(f"no OnnxClassifier can be loaded from {folder}: {error}") from error
         self._alone = _scales_by_batch(folder / MODEL_FILE)
-        return LoadedModel(tokenizer, _Forward(session, folder))
+        return LoadedModel(tokenizer, _Forward(folder / MODEL_FILE, self._threads()))
 
     def _rows_a_batch(self, n: int) -> int:
         if self._alone:
@@ -112,11 +104,12 @@ class OnnxClassifier(FolderClassifier):
         return min(self.batch_size, max(_FEWEST_ROWS, math.ceil(n / (_BATCHES_A_THREAD * self._threads()))))
 
     def _forward_each(self, loaded: LoadedModel, batches: Sequence[TokenBatch]) -> Iterable[NDArray[Any]]:
-        workers = min(self._threads(), len(batches))
-        if workers < 2:  # noqa: PLR2004  side by side
+        threads = self._threads()
+        if min(threads, len(batches)) == 1:
             return super()._forward_each(loaded, batches)
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(loaded.forward, batches))
+        if len(batches) < threads:
+            return _shared_out(loaded.forward, batches, len(batches))
+        return _shared_out(partial(cast("_Forward", loaded.forward), threads=1), batches, threads)
 
     def _threads(self) -> int:
         if self.threads is not None:
@@ -124,28 +117,89 @@ class OnnxClassifier(FolderClassifier):
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _shared_out(
+    run: Callable[[TokenBatch], NDArray[Any]], batches: Sequence[TokenBatch], workers: int
+) -> list[NDArray[Any]]:
+    """Return the result of each batch; the caller's thread is one of the workers, so that work begins at once."""
+    results: list[Any] = [None] * len(batches)
+    waiting = deque(enumerate(batches))
+
+    def work() -> None:
+        while waiting:
+            try:
+                place, batch = waiting.popleft()
+            except IndexError:  # another worker was faster
+                return
+            results[place] = run(batch)
+
+    with ThreadPoolExecutor(workers - 1) as pool:
+        helpers = [pool.submit(work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            waiting.clear()  # an error, or ctrl-C
+    for helper in helpers:
+        helper.result()
+    return results
+
+
 def _scales_by_batch(file: Path) -> bool:
     """Tell whether a model quantises while it runs; the names of operators stand in its file as they are."""
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"DynamicQuantize") >= 0
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(b"DynamicQuantize") >= 0
+    except (OSError, ValueError) as error:  # ValueError: it is empty
+        raise SmallModelError(f"no OnnxClassifier can be loaded from {file.parent}: {error}") from error
 
 
 class _Forward:
-    """Runs a session on a padded batch; the session itself may be used by many threads."""
+    """Runs a model on padded batches, for many threads at once.
 
-    def __init__(self, session: Any, folder: Path) -> None:
-        self._session = session
-        self._inputs = {each.name for each in session.get_inputs()}
-        if not {IDS} <= self._inputs <= {IDS, MASK, TOKEN_TYPES}:
-            raise SmallModelError(
-                f"the model in {folder} must take {IDS!r}, and may take {MASK!r} and {TOKEN_TYPES!r}; it takes "
-                f"{sorted(self._inputs)}"
-            )
+    What a session does with its threads is fixed when it is opened, so there is one for each number of threads that is
+    asked for, opened when it is.
+    """
 
-    def __call__(self, batch: TokenBatch) -> NDArray[np.float64]:
+    def __init__(self, file: Path, threads: int) -> None:
+        self._file = file
+        self._threads = threads
+        self._sessions: dict[int, Any] = {}
+        self._opening = threading.Lock()
+
+    def __call__(self, batch: TokenBatch, threads: int | None = None) -> NDArray[np.float64]:
+        session = self._session(threads or self._threads)
         feed = {IDS: batch.input_ids, MASK: batch.attention_mask, TOKEN_TYPES: np.zeros_like(batch.input_ids)}
-        logits = self._session.run(None, {name: value for name, value in feed.items() if name in self._inputs})[0]
+        logits = session.run(None, {each.name: feed[each.name] for each in session.get_inputs()})[0]
         return softmax(logits)
+
+    def _session(self, threads: int) -> Any:
+        if threads not in self._sessions:
+            with self._opening:
+                if threads not in self._sessions:
+                    self._sessions[threads] = self._open(threads)
+        return self._sessions[threads]
+
+    def _open(self, threads: int) -> Any:
+        import onnxruntime  # noqa: PLC0415  an extra
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            session = onnxruntime.InferenceSession(
+                str(self._file),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[_SLOWER_FUSION],
+            )
+        except Exception as error:  # its errors share no narrower class
+            raise SmallModelError(f"no OnnxClassifier can be loaded from {self._file.parent}: {error}") from error
+        inputs = {each.name for each in session.get_inputs()}
+        if not {IDS, MASK} <= inputs <= {IDS, MASK, TOKEN_TYPES}:
+            raise SmallModelError(
+                f"the model in {self._file.parent} must take {IDS!r} and {MASK!r} (without it, padding would change "
+                f"answers), and may take {TOKEN_TYPES!r}; it takes {sorted(inputs)}: export it again with these"
+            )
+        return session
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

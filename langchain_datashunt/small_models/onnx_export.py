@@ -15,6 +15,7 @@ import numpy as np
 
 from langchain_datashunt.errors import MissingExtraError, SmallModelError
 from langchain_datashunt.small_models.onnx_classifier import IDS, MASK, MODEL_FILE, OnnxClassifier
+from langchain_datashunt.small_models.onnx_first_token import compute_first_token_only
 from langchain_datashunt.small_models.transformers_classifier import TransformersClassifier
 from langchain_datashunt.types import FloatArray
 
@@ -39,7 +40,7 @@ def export_onnx(
 
     The comparison runs both on texts of very different lengths, so in other shapes than the one that was exported, with
     padding and cut. If any probability differs by more than 1e-4, nothing is left behind. The graph computes in
-    float32.
+    float32, and of the last layer only what the classifier reads.
 
     Args:
         classifier: In float32 (another dtype would be another model).
@@ -99,17 +100,18 @@ def _write_graph(classifier: TransformersClassifier, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own parts
         try:
-            torch.onnx.export(
+            program = torch.onnx.export(
                 Logits().eval(),
                 (ids, mask),
-                str(folder / MODEL_FILE),
                 input_names=[IDS, MASK],
                 output_names=["logits"],
                 dynamic_shapes={IDS: sizes, MASK: sizes},
                 dynamo=True,
-                external_data=False,
                 verbose=False,
             )
+            assert program is not None  # noqa: S101  only the older exporter (dynamo=False) returns none
+            compute_first_token_only(program.model.graph)
+            program.save(folder / MODEL_FILE, external_data=False)
         except Exception as error:  # whatever the exporter cannot do
             raise SmallModelError(f"{classifier.path_or_hub_id!r} cannot be exported to ONNX: {error}") from error
 

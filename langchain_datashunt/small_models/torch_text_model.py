@@ -72,7 +72,7 @@ class TorchTextModel(FolderTextModel):
         folder = self.folder()
         tokenizer: TextTokenizer = load_tokenizer(
             folder,
-            positions=self._config().get("max_position_embeddings"),
+            positions=self._positions(),
             max_length=self.max_length or self._default_max_length(folder),
             truncation=self.truncation,
         )

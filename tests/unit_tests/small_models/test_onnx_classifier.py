@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from langchain_datashunt.small_models import (
     onnx_export,
 )
 from langchain_datashunt.small_models.fast_tokens import load_fast_tokenizer
-from langchain_datashunt.small_models.tokens import TextTokenizer, load_tokenizer
+from langchain_datashunt.small_models.tokens import TextTokenizer, TokenBatch, load_tokenizer
 from langchain_datashunt.types import SmallModel
 
 RNG = np.random.default_rng(0)
@@ -98,6 +100,47 @@ def test_threads_and_batches_change_neither_answers_nor_version(tiny_onnx: Path,
     other = OnnxClassifier(tiny_onnx, threads=1, batch_size=32)
     assert other.version == small.version
     assert np.abs(other.predict_proba(TEXTS) - small.predict_proba(TEXTS)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("threads", "texts", "opened"),
+    [(1, 20, [1]), (2, 1, [2]), (2, 20, [1]), (16, 8, [16])],  # 8 texts are too few for 16 threads to work alone
+)
+def test_enough_texts_are_shared_out_and_each_way_is_loaded_once(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch, threads: int, texts: int, opened: list[int]
+) -> None:
+    import onnxruntime
+
+    real, seen = onnxruntime.InferenceSession, []
+
+    def noted(file: str, options: Any, **settings: Any) -> Any:
+        seen.append(options.intra_op_num_threads)
+        return real(file, options, **settings)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
+    small = OnnxClassifier(tiny_onnx, threads=threads)
+    with ThreadPoolExecutor(8) as callers:
+        rows = list(callers.map(small.predict_proba, [TEXTS[:texts]] * 16))
+    assert seen == opened
+    assert all((each == rows[0]).all() for each in rows)
+
+
+@pytest.mark.parametrize("failing", [0, 3])
+def test_an_error_in_any_thread_reaches_the_caller(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    small = OnnxClassifier(tiny_onnx, threads=3)
+    small.predict_proba(TEXTS)
+    loaded, passes = small._load(), itertools.count()
+
+    def forward(batch: TokenBatch, threads: int) -> Any:
+        if next(passes) == failing:
+            raise IndexError("no such row")
+        return loaded.forward(batch, threads)  # type: ignore[call-arg]
+
+    monkeypatch.setattr(small, "_loaded", loaded._replace(forward=forward))
+    with pytest.raises(IndexError, match="no such row"):
+        small.predict_proba(TEXTS)
 
 
 def test_pickle_and_langchain_carry_the_place_and_not_the_session(small: OnnxClassifier) -> None:
@@ -226,9 +269,10 @@ def test_a_folder_that_lacks_a_file_is_refused(tiny_onnx: Path, tmp_path: Path, 
 
 def test_a_file_that_is_no_model_is_refused(tiny_onnx: Path, tmp_path: Path) -> None:
     folder = copy_without(tiny_onnx, tmp_path / "broken")
-    (folder / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(SmallModelError, match="no OnnxClassifier can be loaded"):
-        OnnxClassifier(folder).predict_proba(["good"])
+    for content in (b"no model", b""):
+        (folder / "model.onnx").write_bytes(content)
+        with pytest.raises(SmallModelError, match="no OnnxClassifier can be loaded"):
+            OnnxClassifier(folder).predict_proba(["good"])
 
 
 def test_a_model_of_other_inputs_is_refused(tiny_onnx: Path, tmp_path: Path) -> None:
@@ -240,7 +284,20 @@ def test_a_model_of_other_inputs_is_refused(tiny_onnx: Path, tmp_path: Path) -> 
         node.input[:] = ["pixels" if name == "attention_mask" else name for name in node.input]
     model.graph.input[1].name = "pixels"
     onnx.save(model, folder / "model.onnx")
-    with pytest.raises(SmallModelError, match=r"it takes \['input_ids', 'pixels'\]"):
+    for texts in (["good"], TEXTS):
+        with pytest.raises(SmallModelError, match=r"it takes \['input_ids', 'pixels'\]"):
+            OnnxClassifier(folder).predict_proba(texts)
+
+
+def test_a_model_to_which_padding_is_text_is_refused(tiny_onnx: Path, tmp_path: Path) -> None:
+    import onnx
+
+    folder = copy_without(tiny_onnx, tmp_path / "no-mask")
+    model = onnx.load(folder / "model.onnx")
+    del model.graph.input[1]
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", ["input_ids"], ["attention_mask"]))
+    onnx.save(model, folder / "model.onnx")
+    with pytest.raises(SmallModelError, match="without it, padding would change answers"):
         OnnxClassifier(folder).predict_proba(["good"])
 
 

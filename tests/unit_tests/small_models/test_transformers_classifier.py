@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from langchain_core.load import dumps, loads
-from tiny_models import POSITIONS, WORDS
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
+from tiny_models import POSITIONS, WORDS, save_tiny_classifier
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel, RobertaConfig
 
 from langchain_datashunt.errors import InvalidInputError, MissingExtraError, SmallModelError
 from langchain_datashunt.small_models import TransformersClassifier, class_names, version_of
@@ -192,6 +192,16 @@ def test_a_setting_that_does_not_fit_the_model_is_refused(
 ) -> None:
     with pytest.raises(SmallModelError, match=said):
         TransformersClassifier(tiny_bert, **settings).predict_proba(["good"])
+
+
+def test_of_a_model_that_counts_after_padding_no_position_is_promised_that_is_not_there(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    save_tiny_classifier(tmp_path, RobertaConfig, **sizes)
+    usable = POSITIONS - 1  # padding is token 0, so that the first token has position 1
+    assert TransformersClassifier(tmp_path, max_length=usable).predict_proba(["good " * POSITIONS]).shape == (1, 3)
+    assert TransformersClassifier(tmp_path).predict_proba(["good " * POSITIONS]).shape == (1, 3)
+    with pytest.raises(SmallModelError, match=f"max_length={POSITIONS} is more than the {usable} positions"):
+        TransformersClassifier(tmp_path, max_length=POSITIONS).predict_proba(["good"])
 
 
 def test_a_folder_that_holds_no_trained_classifier_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
