@@ -6,6 +6,7 @@ The result is columnar (`Decisions`); a single decision is a view of it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -191,7 +192,7 @@ class Decider:
     def decide(
         self, inputs: Sequence[Any], requests: Requests = NOTHING_ASKED, configs: Sequence[Any] | None = None
     ) -> Decisions:
-        """Decide about a batch with one call of the small model; if that call raises, each row is tried singly.
+        """Decide about a batch with one call of the small model; if that raises, in halves, down to the rows that fail.
 
         Args:
             inputs: What the small model sees.
@@ -250,8 +251,7 @@ class Decider:
                 return self._failed_row(), {0: error}
         else:
             return self._checked(answer, len(inputs))
-        singles = [self._rows([each], configs and [configs[i]]) for i, each in enumerate(inputs)]
-        return _stacked(singles)
+        return _stacked([self._rows(*half) for half in _halves(inputs, configs)])
 
     async def _arows(
         self, inputs: Sequence[Any], configs: Sequence[Any] | None
@@ -266,8 +266,7 @@ class Decider:
                 return self._failed_row(), {0: error}
         else:
             return self._checked(answer, len(inputs))
-        singles = [await self._arows([each], configs and [configs[i]]) for i, each in enumerate(inputs)]
-        return _stacked(singles)
+        return _stacked([await self._arows(*half) for half in _halves(inputs, configs)])
 
     def _call(self, method: Callable[..., Any], inputs: Sequence[Any], configs: Sequence[Any] | None) -> Any:
         if getattr(self.small, "takes_configs", False):
@@ -304,9 +303,15 @@ class Decider:
         return rows, errors
 
 
-def _stacked(singles: Sequence[tuple[FloatArray, dict[int, Exception]]]) -> tuple[FloatArray, dict[int, Exception]]:
-    rows = np.concatenate([row for row, _ in singles])
-    return rows, {i: error for i, (_, errors) in enumerate(singles) for error in errors.values()}
+def _halves(inputs: Sequence[Any], configs: Sequence[Any] | None) -> list[tuple[Sequence[Any], Sequence[Any] | None]]:
+    middle = len(inputs) // 2
+    return [(inputs[part], configs and configs[part]) for part in (slice(middle), slice(middle, None))]
+
+
+def _stacked(parts: Sequence[tuple[FloatArray, dict[int, Exception]]]) -> tuple[FloatArray, dict[int, Exception]]:
+    starts = itertools.accumulate((len(rows) for rows, _ in parts), initial=0)
+    errors = {start + i: error for start, (_, found) in zip(starts, parts, strict=False) for i, error in found.items()}
+    return np.concatenate([rows for rows, _ in parts]), errors
 
 
 def describe(error: BaseException) -> str:

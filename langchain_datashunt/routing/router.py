@@ -66,8 +66,8 @@ class RunnableDataShunt(RunnableSerializable[Any, Any]):
             or "none" on hints no label is removed, unless the branch's own prompt tells the candidates.
         prompt: The template between a text and a chat model; by default a `PromptPruningTemplate` of the labels.
         hint_position: ``"system"`` adds one system message with the hints to conversations for a chat model.
-        on_small_error: ``"large"`` sends inputs on which the small model fails to the large branch (after trying a
-            failing batch row by row); ``"raise"`` raises.
+        on_small_error: ``"large"`` sends inputs on which the small model fails to the large branch (a failing batch is
+            tried in halves, until the inputs that fail are found); ``"raise"`` raises.
         on_large_error: ``"raise"``, or ``"small"``: the small model's answer, route ``small_on_error`` in the record.
         audit_rate: Share of the accepted inputs, in [0, 1], that goes to the large branch too: route ``audit``, and the
             caller gets that answer (the small model's, route ``small_on_error``, if it fails). 1 is shadow mode.

@@ -113,11 +113,11 @@ async def test_a_remote_small_model_is_asked_by_its_own_async_method(kind: Any) 
     assert small.batch_sizes == [1, 2, 1]
 
 
-async def test_a_remote_small_model_that_raises_on_one_row_is_asked_row_by_row() -> None:
+async def test_a_remote_small_model_that_raises_on_one_row_is_asked_in_halves() -> None:
     small = RemoteSmallModel(raise_on=["bad"])
     messages = await (shunt(small) | RecordingChatModel()).abatch([EASY, "bad", EASY])
     assert [record(message)["route"] for message in messages] == ["small", "large_on_error", "small"]
-    assert small.batch_sizes == [3, 1, 1, 1]
+    assert small.batch_sizes == [3, 1, 2, 1, 1]
 
 
 async def test_a_synchronous_small_model_leaves_the_event_loop_free() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.runnables import RunnableLambda
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from reviews import EASY, HARD, record, shunt, small_model
@@ -33,13 +35,32 @@ def answering(rows: Any) -> ScriptedSmallModel:
     return small
 
 
-def test_if_the_small_model_raises_on_one_row_its_rows_are_tried_singly_and_only_that_one_is_deferred() -> None:
+def test_if_the_small_model_raises_on_one_row_the_batch_is_tried_in_halves_and_only_that_one_is_deferred() -> None:
     small, llm = small_model(raise_on=["bad"]), RecordingChatModel(answers="from the llm")
     messages = (shunt(small) | llm).batch([EASY, "bad", EASY, EASY])
-    assert small.batch_sizes == [4, 1, 1, 1, 1]
+    assert small.batch_sizes == [4, 2, 1, 1, 2]
     assert len(llm.calls) == 1
     assert [message.content for message in messages] == ["positive", "from the llm", "positive", "positive"]
     assert [record(message)["route"] for message in messages] == ["small", "large_on_error", "small", "small"]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_exactly_the_rows_that_fail_are_deferred_each_with_its_own_error(fails: list[bool]) -> None:
+    texts = [f"{'bad' if each else EASY} {i}" for i, each in enumerate(fails)]
+    bad = [text for text, each in zip(texts, fails, strict=True) if each]
+    small = ScriptedSmallModel(["positive", "negative"], lambda _: [0.99, 0.01], raise_on=bad)
+    decisions = (shunt(small) | RecordingChatModel()).decide_batch(texts)
+    assert [i for i, each in enumerate(fails) if each] == sorted(decisions.errors)
+    assert all(repr(texts[i]) in str(error) for i, error in decisions.errors.items())
+    assert decisions.accepted.tolist() == [not each for each in fails]
+
+
+def test_finding_one_bad_row_of_a_thousand_costs_few_calls() -> None:
+    small = small_model(raise_on=["bad"])
+    (shunt(small) | RecordingChatModel()).decide_batch([*[EASY] * 600, "bad", *[EASY] * 399])
+    assert len(small.batch_sizes) == 21
+    assert sum(small.batch_sizes) < 3100
 
 
 def test_the_record_of_such_a_row_names_the_failure_and_no_prediction() -> None:
