@@ -210,27 +210,32 @@ STRATA = [
 ]
 
 
+def print_coverage(traffic: Traffic, found: Coverage) -> None:
+    unknown = np.isnan(found.mean_estimate)
+    mean = "-" if unknown else f"{found.mean_estimate:.5f} ± {found.standard_error:.5f}"
+    row = (traffic.name, found.estimator, f"{found.truth:.5f}", mean, f"{found.covered:.4f}", f"{found.width:.4f}")
+    print(f"| {' | '.join(row)} |", flush=True)
+
+
+def covered_in_all(interval: Interval, repetitions: int) -> list[float]:
+    """Return how often the interval covers in each of the settings, and print the least."""
+    covered = [strata.covered(repetitions, seed, interval) for seed, strata in enumerate(STRATA)]
+    least = int(np.argmin(covered))
+    below = sum(share < 0.94 for share in covered)
+    print(f"| {interval.__name__} | {covered[least]:.3f} | {STRATA[least]} | {below} |", flush=True)
+    return covered
+
+
 def main(repetitions: int = 4000) -> None:
     print("| traffic | estimate | truth | mean of estimates | covered by 95 % intervals | mean width |")
     print("|---|---|---|---|---|---|")
     for seed, traffic in enumerate(TRAFFIC):
-        for c in simulate(traffic, repetitions, seed):
-            mean = "-" if np.isnan(c.mean_estimate) else f"{c.mean_estimate:.5f} ± {c.standard_error:.5f}"
-            print(
-                f"| {traffic.name} | {c.estimator} | {c.truth:.5f} | {mean} | {c.covered:.4f} | {c.width:.4f} |",
-                flush=True,
-            )
-    compare_intervals(repetitions // 4)
-
-
-def compare_intervals(repetitions: int) -> None:
+        for found in simulate(traffic, repetitions, seed):
+            print_coverage(traffic, found)
     print(f"\n| interval | least coverage in {len(STRATA)} settings | there | settings covered below 94 % |")
     print("|---|---|---|---|")
     for interval in (ours, korn_graubard):
-        covered = [strata.covered(repetitions, seed, interval) for seed, strata in enumerate(STRATA)]
-        least = int(np.argmin(covered))
-        below = sum(share < 0.94 for share in covered)
-        print(f"| {interval.__name__} | {covered[least]:.3f} | {STRATA[least]} | {below} |", flush=True)
+        covered_in_all(interval, repetitions // 4)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.evidence, pytest.mark.timeout(3600)]
 
 
 def test_the_level_holds_among_deferred_inputs_in_simulation() -> None:
-    for found in simulated_sets.all_coverages(repetitions=200):
+    for found in simulated_sets.all_coverages():
         simulated_sets.show(found)
         if "policy's rows" in found.rules:  # what learn_pruning refuses
             continue

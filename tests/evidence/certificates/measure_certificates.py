@@ -43,11 +43,20 @@ def table(results: Sequence[Result]) -> str:
         "| population | n | target | " + " | ".join(SHOWN) + " |",
         "|---|---|---|" + "---|" * len(SHOWN),
     ]
-    for name, n, target in product(POPULATIONS, SIZES, TARGETS):
-        by_rule = {r.rule: r for r in results if (r.population, r.n, r.target) == (name, n, target)}
-        cells = [f"{by_rule[rule].violation_rate:.3f} / {by_rule[rule].mean_gap:+.3f}" for rule in SHOWN]
-        lines.append(f"| {name} | {n:,} | {target:.0%} | " + " | ".join(cells) + " |")
+    for name, n in product(POPULATIONS, SIZES):
+        lines += rows([r for r in results if (r.population, r.n) == (name, n)])
     return "\n".join(lines)
+
+
+def rows(results: Sequence[Result]) -> list[str]:
+    """Return the rows of one population and one number of rows."""
+    found = {(r.target, r.rule): r for r in results}
+    lines = []
+    for target in TARGETS:
+        of_rule = (found[target, rule] for rule in SHOWN)
+        cells = [f"{each.violation_rate:.3f} / {each.mean_gap:+.3f}" for each in of_rule]
+        lines.append(f"| {results[0].population} | {results[0].n:,} | {target:.0%} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def figure(results: Sequence[Result], path: Path) -> None:

@@ -6,8 +6,8 @@ Run: ``python -m tests.evidence.distillation.measure_banking77_student``, about 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from langchain_datashunt.distillation.distilling import distill
 from langchain_datashunt.distillation.paired_tests import PairedChange
-from langchain_datashunt.distillation.promotion_gate import PromotionGate
+from langchain_datashunt.distillation.promotion_gate import GateVerdict, PromotionGate
 from langchain_datashunt.distillation.transformers_training import TransformersTraining
 from langchain_datashunt.policy.goals import TargetRisk
 from langchain_datashunt.small_models import TransformersClassifier
@@ -34,6 +34,8 @@ STREAM = 700
 
 FIRST_EPOCHS, EPOCHS = 16, 8
 TEACHER_PRIOR = 0.8
+NAIVE = {"hard samples only": False, "gold and hard samples": True}
+"""Ways of learning with hard labels and nothing of 2CD, by whether they have the gold rows."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,23 @@ class Score:
         return cls(right, accepted, np.where(kept, small_right, large_right))
 
 
-def measure(folder: Path, seed: int, scratch: Path) -> dict[str, Score]:
-    """Fine-tune on ten labels a class, serve the stream, learn from it, and return the scores by way of learning."""
+@dataclass(frozen=True)
+class Measured:
+    """A model's score, and what the gate says of it; the serving model has no verdict."""
+
+    score: Score
+    verdict: GateVerdict | None = None
+
+
+def measure(
+    folder: Path, seed: int, scratch: Path, *, scored: int | None = None, naive: Iterable[str] = NAIVE
+) -> dict[str, Measured]:
+    """Fine-tune on ten labels a class, serve the stream, learn from it, and return what came of each way of learning.
+
+    Fewer rows are scored, and fewer naive ways are taken, where that is asked for.
+    """
     parts = AnsweredParts.of(folder, seed)
+    parts = replace(parts, test=parts.test.at(np.arange(len(parts.test))[:scored]))
     gold = (parts.gold.texts, parts.gold.labels.tolist())
     gate = PromotionGate(
         parts.gate.texts, parts.gate.labels.tolist(), goal=TargetRisk(RISK), ledger=scratch / "gate.json"
@@ -90,32 +106,38 @@ def measure(folder: Path, seed: int, scratch: Path) -> dict[str, Score]:
     first = _training(scratch / "serving", FIRST_EPOCHS, validation_share=0.0)
     serving = distill(untrained, [], gold=gold, screen=False, training=first, seed=seed).student
     served = served_with(gate, serving)
-    scores = {"serving": Score.of(served, parts)}
+    found = {"serving": Measured(Score.of(served, parts))}
     hard = parts.stream.at(np.flatnonzero(~served.accepts(parts.stream.texts)))
     samples = hard_samples(hard, LARGE_MODEL)
     teacher_right = np.array(hard.answers(LARGE_MODEL), dtype=object) == hard.labels
     print(f"{len(hard)} of {STREAM} requests deferred; the teacher is right on {teacher_right.mean():.3f} of them")
-    made = distill(
-        serving,
-        samples,
+
+    def learn(name: str, **settings: Any) -> None:
+        made = distill(serving, samples, seed=seed, **settings)
+        verdict = gate.judge(made.student, serving, served.policy)
+        print(f"{name}: {dict(made.report.counts)}, {made.report.seconds:.0f} s; {verdict}", flush=True)
+        found[name] = Measured(Score.of(served_with(gate, made.student), parts), verdict)
+
+    learn(
+        "2CD",
         policy=served.policy,
         replay=parts.stream.texts,
         gold=gold,
         held_out=gate.inputs,
         teacher_prior=TEACHER_PRIOR,
         training=_training(scratch / "student", EPOCHS),
-        seed=seed,
     )
-    verdict = gate.judge(made.student, serving, served.policy)
-    print(f"{dict(made.report.counts)}, {made.report.seconds:.0f} s; {verdict}", flush=True)
-    scores["2CD"] = Score.of(served_with(gate, made.student), parts)
-    naive: dict[str, Any] = {"hard samples only": None, "gold and hard samples": gold}
-    for place, (name, given) in enumerate(naive.items()):
-        training = _training(scratch / f"naive-{place}", EPOCHS, validation_share=0.0)
-        settings = {"retain_weight": 0.0, "soft_labels": False, "screen": False}
-        made = distill(serving, samples, gold=given, teacher_prior=1.0, training=training, seed=seed, **settings)
-        scores[name] = Score.of(served_with(gate, made.student), parts)
-    return scores
+    for name in naive:
+        learn(
+            name,
+            gold=gold if NAIVE[name] else None,
+            teacher_prior=1.0,
+            retain_weight=0.0,
+            soft_labels=False,
+            screen=False,
+            training=_training(scratch / name.replace(" ", "-"), EPOCHS, validation_share=0.0),
+        )
+    return found
 
 
 def untrained_minilm(folder: Path, labels: Sequence[str]) -> TransformersClassifier:
@@ -128,10 +150,10 @@ def untrained_minilm(folder: Path, labels: Sequence[str]) -> TransformersClassif
     return TransformersClassifier(folder, max_length=64)
 
 
-def print_scores(scores: dict[str, Score]) -> None:
+def print_scores(found: dict[str, Measured]) -> None:
     """Print each way of learning, with the paired changes from the serving model and their 95 % intervals."""
-    start = scores["serving"]
-    for name, score in scores.items():
+    start = found["serving"].score
+    for name, score in ((name, each.score) for name, each in found.items()):
         accuracy, deferral = (
             PairedChange.of(getattr(score, what), getattr(start, what), 0.025) for what in ("right", "accepted")
         )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.evidence.distillation import measure_ablations, measure_imdb_loop
+from langchain_datashunt.distillation.paired_tests import PairedChange
+from tests.evidence.distillation import measure_ablations, measure_banking77_student, measure_imdb_loop
 from tests.evidence.distillation.learning_streams import Score, t_limits
 from tests.evidence.distillation.simulated_candidates import (
     BUDGET,
@@ -26,6 +27,10 @@ pytestmark = [pytest.mark.evidence, pytest.mark.timeout(7200)]
 LOOP_SEEDS, ABLATION_SEEDS = 20, 5
 AIM = 0.6
 CHANCE_OF_A_FALSE_ALARM = 1e-4
+SCORED = 2_000
+"""Of the 5,218 rows that score the students of banking77."""
+ERROR_LEVEL = 0.025
+"""Of each side of the intervals in docs/distillation.md: what is outside of them is measurable."""
 
 
 @pytest.mark.recorded
@@ -58,6 +63,28 @@ def test_without_retain_and_gold_rows_a_student_forgets(recorded_data: Path) -> 
     }
     assert easy["before"] - easy["without gold rows"] < 0.03
     assert easy["without gold rows"] - easy["without gold rows and retain"] > 0.02
+
+
+@pytest.mark.recorded
+def test_a_transformers_student_of_hard_samples_alone_forgets_and_no_worse_one_is_promoted(
+    recorded_data: Path, tmp_path: Path
+) -> None:
+    """One seed of three, without the way of learning that is level with 2CD; trained as published."""
+    banking77 = measure_banking77_student
+    found = banking77.measure(recorded_data, 0, tmp_path, scored=SCORED, naive=["hard samples only"])
+    banking77.print_scores(found)
+    serving, student, naive = (found[name].score for name in ("serving", "2CD", "hard samples only"))
+    for before in (serving, student):
+        assert PairedChange.of(naive.right, before.right, CHANCE_OF_A_FALSE_ALARM).interval[1] < 0
+    for name in ("2CD", "hard samples only"):
+        verdict, score = found[name].verdict, found[name].score
+        assert verdict is not None
+        if verdict.decision == "promote":
+            for what in ("accepted", "right", "system_right"):
+                change = PairedChange.of(getattr(score, what), getattr(serving, what), ERROR_LEVEL)
+                assert change.interval[1] >= 0, (name, what, change)
+            errors, accepted = int((~score.right & score.accepted).sum()), int(score.accepted.sum())
+            assert errors <= binom.ppf(1 - ERROR_LEVEL, accepted, banking77.RISK), (name, errors, accepted)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
