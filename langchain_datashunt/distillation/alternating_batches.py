@@ -25,7 +25,7 @@ def alternating_batches(
         acquire: Lengths of the texts to acquire, at least one.
         retain: Lengths of the texts to retain.
         epochs: Over the rows to acquire.
-        batch_size: Rows a batch.
+        batch_size: Most rows a batch.
         seed: Of the shuffling.
     """
     acquiring = _endless(acquire, batch_size, np.random.default_rng((seed, 0)))
@@ -52,12 +52,16 @@ def stage_scales(acquire: FloatArray, retain: FloatArray) -> FloatArray:
 
 
 def _endless(lengths: Sequence[int], batch_size: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """Yield batches of rows of similar length, pass after pass."""
-    pool = _POOL_OF_BATCHES * batch_size
+    """Yield batches of rows of similar length, pass after pass.
+
+    Their sizes differ by one at most: a batch's loss is a mean, in which a rest of one row would count as a whole batch
+    does, and in a pool sorted by length that row would always be the longest.
+    """
     while lengths:
-        order = rng.permutation(len(lengths))
+        parts = np.array_split(rng.permutation(len(lengths)), -(-len(lengths) // batch_size))
         batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            rows = sorted(order[start : start + pool].tolist(), key=lambda row: lengths[row])
-            batches += [rows[place : place + batch_size] for place in range(0, len(rows), batch_size)]
+        for start in range(0, len(parts), _POOL_OF_BATCHES):
+            pool = parts[start : start + _POOL_OF_BATCHES]
+            rows = sorted(np.concatenate(pool).tolist(), key=lambda row: lengths[row])
+            batches += [batch.tolist() for batch in np.split(rows, np.cumsum([len(part) for part in pool])[:-1])]
         yield from (batches[place] for place in rng.permutation(len(batches)))

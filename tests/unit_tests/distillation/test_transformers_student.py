@@ -92,6 +92,15 @@ def test_batches_alternate_and_each_epoch_shows_every_row_to_acquire_once(
     assert plan == alternating_batches(acquire, retain, epochs=epochs, batch_size=batch_size, seed=seed)
 
 
+@given(st.integers(1, 2000), st.integers(1, 40))
+def test_no_row_weighs_much_more_than_another_because_its_batch_is_small(n: int, batch_size: int) -> None:
+    """A batch's loss is a mean: a rest of one row would count as much as a whole batch."""
+    sizes = [len(batch) for batch in alternating_batches(list(range(n)), [], epochs=1, batch_size=batch_size, seed=0)]
+    assert sum(sizes) == n
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
 def test_the_scales_give_each_stage_its_share_of_the_loss() -> None:
     scales = stage_scales(np.array([1.0, 3.0]), np.array([0.5, 0.5, 1.0]))
     assert scales[:2].mean() == pytest.approx(1.0)
