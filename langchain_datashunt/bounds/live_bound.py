@@ -15,6 +15,7 @@ from langchain_datashunt.bounds.audit_estimates import AuditCounts, Quantity, es
 from langchain_datashunt.bounds.betting import RestartingBets, capital_on_less
 from langchain_datashunt.errors import AuditError
 from langchain_datashunt.types import FloatArray
+from langchain_datashunt.whole_files import write_whole
 
 FORMAT = "langchain-datashunt/live-bound"
 FORMAT_VERSION = 1
@@ -281,10 +282,7 @@ class LiveBound:
 
 def write_json(path: str | Path, record: Mapping[str, Any]) -> None:
     """Write a JSON file, all or nothing."""
-    target = Path(path)
-    written = target.with_name(target.name + ".new")
-    written.write_text(json.dumps(record), encoding="utf-8")
-    written.replace(target)
+    write_whole(path, json.dumps(record))
 
 
 def _rates_around(target: float) -> FloatArray:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from langchain_datashunt.cli.row_files import column, read_rows
+from langchain_datashunt.cli.row_files import answers_in, column, read_rows
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
 from langchain_datashunt.distillation.transformers_training import TransformersTraining
 from langchain_datashunt.policy.goals import TargetRisk
@@ -45,7 +45,7 @@ def gate_of(
     """Return the gate over the rows of a file; `columns` names those of inputs, labels and large answers."""
     rows = read_rows(file)
     inputs, labels, answers = columns
-    large = None if answers is None else [answer or None for answer in column(rows, answers)]
+    large = None if answers is None else answers_in(rows, answers)
     return PromotionGate(
         column(rows, inputs),
         column(rows, labels),

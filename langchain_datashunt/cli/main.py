@@ -55,10 +55,10 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of this package ends it with one message and status 1."""
+    """Run the command line; an error of this package, or of the file system, ends it with one message and status 1."""
     try:
         build_app()()
-    except DataShuntError as error:
+    except (DataShuntError, OSError) as error:
         sys.exit(f"datashunt: {error}")
 
 

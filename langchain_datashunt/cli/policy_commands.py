@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from langchain_datashunt import fitting
 from langchain_datashunt.cli.evaluation_report import Labelled, draw_evaluation, print_evaluation, print_policy
 from langchain_datashunt.cli.named_models import RememberedModel, WatchedModel, import_small_model
-from langchain_datashunt.cli.row_files import column, read_rows
+from langchain_datashunt.cli.row_files import answers_in, column, read_rows
 from langchain_datashunt.errors import CalibrationDataError, InfeasibleTargetError
 from langchain_datashunt.evaluation import evaluate_policy
 from langchain_datashunt.policy.calibration_fitting import CalibrationChoice
@@ -91,7 +91,7 @@ def fit_policy(
     """
     console = Console()
     rows = read_rows(data)
-    answers = None if answer_column is None else _answers(rows, answer_column)
+    answers = None if answer_column is None else answers_in(rows, answer_column)
     costs = _costs(rows, small_cost, large_cost, large_cost_column)
     asked = dict(zip(GOALS, (target_risk, max_deferral, max_cost, margin), strict=True))
     goal = _goal(asked, confidence_level, answers, costs)
@@ -147,7 +147,7 @@ def evaluate(
     loaded.check(class_names(model), version_of(model))
     with _watched(model, len(inputs), console) as watched:
         probabilities = probability_rows(watched.predict_proba(inputs), len(inputs), loaded.classes)
-    answers = None if answer_column is None else _answers(rows, answer_column)
+    answers = None if answer_column is None else answers_in(rows, answer_column)
     costs = _costs(rows, small_cost, large_cost, large_cost_column, setup_cost)
     evaluation = evaluate_policy(
         loaded,
@@ -165,10 +165,6 @@ def evaluate(
         json_out.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
     if plots is not None:
         draw_evaluation(plots, f".{plot_format}", loaded, evaluation, Labelled(probabilities, labels, answers, costs))
-
-
-def _answers(rows: dict[str, list[Any]], name: str) -> list[Any]:
-    return [None if answer in ("", None) else answer for answer in column(rows, name)]
 
 
 def _goal(

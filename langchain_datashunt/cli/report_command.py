@@ -17,7 +17,7 @@ from langchain_datashunt.cli.policy_commands import (
     Small,
     SmallVersion,
 )
-from langchain_datashunt.cli.row_files import column, read_rows
+from langchain_datashunt.cli.row_files import answers_in, column, read_rows
 from langchain_datashunt.cli.samples_commands import DEFAULT_STORE, Store, Tenant, opened
 from langchain_datashunt.policy.costs import Prices
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
@@ -65,7 +65,7 @@ def report(
             raise typer.BadParameter("labelled rows are scored with a policy: give --policy too")
         columns, inputs = read_rows(rows), input_column
         model = RememberedModel(columns, inputs, prefix, small_version) if small is None else import_small_model(small)
-        answers = None if answer_column is None else [each or None for each in column(columns, answer_column)]
+        answers = None if answer_column is None else answers_in(columns, answer_column)
         labelled = _labelled(loaded, model, column(columns, inputs), column(columns, label_column), answers)
     with opened(store) as log:
         write_report(

@@ -47,6 +47,15 @@ def column(rows: dict[str, list[Any]], name: str) -> list[Any]:
     return rows[name]
 
 
+def answers_in(rows: dict[str, list[Any]], name: str) -> list[Any]:
+    """Return a column of a large model's parsed answers; None where a reply was invalid: empty, or null.
+
+    Raises:
+        CalibrationDataError: There is none of that name.
+    """
+    return [None if answer in ("", None) else answer for answer in column(rows, name)]
+
+
 def _read_csv(path: Path) -> dict[str, list[Any]]:
     csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(newline="", encoding="utf-8-sig") as file:

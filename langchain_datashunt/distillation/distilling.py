@@ -95,7 +95,8 @@ def distill(
         replay: Unlabelled inputs for *retain*. Without any, and without audits, nothing keeps the student from
             forgetting but its start (scikit-learn students have not even that).
         gold: Inputs and true labels, for example the rows that trained `small`.
-        held_out: Inputs that must never train, such as those of the gate.
+        held_out: Inputs that must never train, such as those of the gate; nor do texts that differ from one of them in
+            case, space or Unicode form only.
         teacher_prior: Confidence in a teacher's reply that says nothing of its own, in (0, 1]: about how often your
             large model is right on hard samples.
         min_teacher_confidence: Replies of less confidence teach nothing, in [0, 1].

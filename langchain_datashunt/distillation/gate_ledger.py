@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_datashunt.errors import DistillationError
+from langchain_datashunt.whole_files import write_whole
 
 if sys.platform != "win32":
     import fcntl
@@ -125,9 +126,4 @@ class GateLedger:
 
     def _write(self, looks: list[dict[str, Any]]) -> None:
         record = {"format_version": FORMAT_VERSION, "error_budget": self.budget, "looks": looks}
-        new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
+        write_whole(self.path, json.dumps(record, indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
         material.policy.check(classes, version_of(small))
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     samples = list(material.samples)
-    reading = _Reading(classes, rules, counts, set(_keys(material.held_out)))
+    reading = _Reading(classes, rules, counts, set(_reading_keys(material.held_out)))
     golden = reading.gold_rows(material.gold, samples)
     hard = reading.teacher_rows(samples, set(_keys([row.input for row in golden])))
     acquire, agreeing = _by_agreement(small, [*golden, *hard], len(classes))
@@ -82,8 +83,8 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
             f"nothing is left to learn from: {dict(counts)}; a sample trains with a language model's complete and "
             "valid answer of enough confidence, or with a gold label"
         )
-    known = {*reading.held_out, *_keys(acquire.inputs), *_keys(agreeing.inputs)}
-    easy = _easy_replay(small, material, known, counts)
+    known = {*_keys(acquire.inputs), *_keys(agreeing.inputs)}
+    easy = _easy_replay(small, material.policy, reading.unlabelled(material.replay, known), counts)
     retain = _balanced(joined([agreeing, easy]), float(acquire.weights.sum()), rules.retain_weight)
     if not rules.soft_labels:
         acquire, retain = acquire.hardened(), retain.hardened()
@@ -140,6 +141,11 @@ class _Reading:
         self.counts["beaten_by_gold"] += len(kept) - len(best)
         return best
 
+    def unlabelled(self, replay: Sequence[Any], known: set[int]) -> list[Any]:
+        """Return the replay inputs of which no label is known, each once."""
+        keys = zip(_keys(replay), _reading_keys(replay), replay, strict=True)
+        return list({key: each for key, alike, each in keys if not (key in known or alike in self.held_out)}.values())
+
     def _teacher_row(self, sample: HardSample) -> _Row | None:
         if sample.input is None or not sample.trainable:
             self.counts["unusable"] += 1
@@ -154,7 +160,7 @@ class _Reading:
         return _Row(sample.input, answer, _inverse(sample), sample.id, audit=sample.route == "audit")
 
     def _not_held_out(self, rows: list[_Row]) -> list[_Row]:
-        keys = _keys([row.input for row in rows])
+        keys = _reading_keys([row.input for row in rows])
         kept = [row for row, key in zip(rows, keys, strict=True) if key not in self.held_out]
         self.counts["held_out"] += len(rows) - len(kept)
         return kept
@@ -183,12 +189,9 @@ def _taught(rows: Sequence[_Row], width: int) -> Stage:
     )
 
 
-def _easy_replay(small: SmallModel, material: Material, known: set[int], counts: Counter[str]) -> Stage:
-    """Return the replay inputs that no label is known of and that the policy accepts, each once."""
-    keys = _keys(material.replay)
-    inputs = list({key: each for key, each in zip(keys, material.replay, strict=True) if key not in known}.values())
+def _easy_replay(small: SmallModel, policy: ShuntPolicy | None, inputs: list[Any], counts: Counter[str]) -> Stage:
+    """Return the replay inputs that the policy accepts."""
     frozen = _frozen_answers(small, inputs)
-    policy = material.policy
     easy = np.ones(len(inputs), dtype=np.bool_) if policy is None or not inputs else policy.accepts(frozen)
     counts["unsure_replay"] += int((~easy).sum())
     n = len(inputs)
@@ -217,6 +220,18 @@ def _first_of_each(rows: list[_Row]) -> list[_Row]:
 def _keys(inputs: Sequence[Any]) -> list[int]:
     """Return what equal inputs share."""
     return [int(key) for key in hash_inputs(inputs, seed=0)]
+
+
+def _reading_keys(inputs: Sequence[Any]) -> list[int]:
+    """Return what inputs share that read the same: texts whatever their case, their spaces and their forms of letters.
+
+    A copy of a gate's row that was trimmed on its way into a log tells a student as much as the row itself.
+    """
+    return _keys([_as_read(each) if isinstance(each, str) else each for each in inputs])
+
+
+def _as_read(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _inverse(sample: HardSample) -> float:

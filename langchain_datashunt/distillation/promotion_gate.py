@@ -101,7 +101,8 @@ class PromotionGate:
 
     Raises:
         CalibrationDataError: Lengths differ.
-        DistillationError: The margin or the budget is out of range, or the ledger is another's.
+        DistillationError: The goal is no `TargetRisk`, the margin or the budget is out of range, or the ledger is
+            another's.
 
     Example:
         .. code-block:: python
@@ -126,6 +127,8 @@ class PromotionGate:
     ) -> None:
         """Keep the rows; see the class."""
         lengths = {len(inputs), len(labels), len(inputs if large_answers is None else large_answers)}
+        if not isinstance(goal, TargetRisk):
+            raise DistillationError(f"a gate certifies a selective risk: give goal=TargetRisk(...), got {goal!r}")
         if len(lengths) != 1:
             raise DistillationError(f"each gate row needs one input, label and large answer; got lengths {lengths}")
         if not 0 <= margin < 1:

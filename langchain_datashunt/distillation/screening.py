@@ -50,12 +50,12 @@ def suspect_labels(
 ) -> list[tuple[int, SuspectedError]]:
     """Return the rows of `acquire` whose label is more likely the teacher's error than the student's, with why.
 
-    Five students are each trained without one fold of `acquire`, and judge it; equal inputs share a fold, and one
-    temperature calibrates all their probabilities. With p the student's probability of a class and c the teacher's
-    confidence, the odds that the student's class is the true one, against the teacher's, are
-    ``p_student (1 - c) / (k - 1)`` to ``p_teacher c`` if both err independently and the teacher's errors spread evenly
-    over the other k - 1 classes. A label is suspected where they are above 1. Gold labels never are, nor are those of a
-    fold without which a single class is left: nobody can be trained to judge it.
+    Five students are each trained without one fold of `acquire`, and judge it; equal inputs share a fold, and leave
+    `retain` with it (audits that agreed). One temperature calibrates all their probabilities. With p the student's
+    probability of a class and c the teacher's confidence, the odds that the student's class is the true one, against
+    the teacher's, are ``p_student (1 - c) / (k - 1)`` to ``p_teacher c`` if both err independently and the teacher's
+    errors spread evenly over the other k - 1 classes. A label is suspected where they are above 1. Gold labels never
+    are, nor are those of a fold without which a single class is left: nobody can be trained to judge it.
     """
     if len(acquire) < _NEVER_TWO_ROWS:
         return []
@@ -89,11 +89,12 @@ def suspect_labels(
 
 def _out_of_fold(acquire: Stage, retain: Stage, classes: tuple[str, ...], fit: Fit) -> FloatArray:
     """Return ``(n, k)`` probabilities of `acquire` by students that were not trained on them; 0 where nobody judges."""
-    folds = hash_inputs(acquire.inputs, seed=1) % np.uint64(FOLDS)
+    hashes, retained = hash_inputs(acquire.inputs, seed=1), hash_inputs(retain.inputs, seed=1)
+    folds = hashes % np.uint64(FOLDS)
     probabilities = np.zeros((len(acquire), len(classes)))
     for fold in np.unique(folds):
         outside: BoolArray = folds == fold
-        rest = joined([acquire.where(~outside), retain])
+        rest = joined([acquire.where(~outside), retain.where(~np.isin(retained, hashes[outside]))])
         if len(np.unique(rest.targets.argmax(axis=1))) < 2:  # noqa: PLR2004  what "to classify" means
             continue
         student = fit(rest)

@@ -38,17 +38,18 @@ def fit_on_soft_labels(estimator: Any, lessons: Stage, classes: Sequence[Any]) -
     try:
         from sklearn.base import clone  # noqa: PLC0415  an extra
         from sklearn.pipeline import Pipeline  # noqa: PLC0415  an extra
+        from sklearn.utils import _safe_indexing as rows_of  # noqa: PLC0415  an extra; public, for all its name
     except ImportError as error:
         raise MissingExtraError("training a scikit-learn student", "fit") from error
     names = np.asarray(classes)
     rows, columns, weights = weighted_rows(lessons.targets, lessons.weights)
     fresh = clone(estimator)
     if not isinstance(fresh, Pipeline):
-        return _fit(fresh, _taken(lessons.inputs, rows), names[columns], weights)
+        return _fit(fresh, rows_of(lessons.inputs, rows), names[columns], weights)
     name, head = fresh.steps[-1]
     before = fresh[:-1]
     features = before.fit_transform(lessons.inputs, names[lessons.targets.argmax(axis=1)]) if len(before) else None
-    taken = _taken(lessons.inputs if features is None else features, rows)
+    taken = rows_of(lessons.inputs if features is None else features, rows)  # arrays, sparse ones, frames, lists
     return Pipeline([*before.steps, (name, _fit(head, taken, names[columns], weights))])
 
 
@@ -75,10 +76,6 @@ def _fit(classifier: Any, inputs: Any, labels: Any, weights: Any) -> Any:
             "whose fit does, such as LogisticRegression"
         )
     return classifier.fit(inputs, labels, sample_weight=weights)
-
-
-def _taken(inputs: Any, rows: NDArray[np.intp]) -> Any:
-    return inputs[rows] if hasattr(inputs, "shape") else [inputs[row] for row in rows]
 
 
 class SklearnStudent:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_datashunt.errors import PolicyError
+from langchain_datashunt.whole_files import write_whole
 
 FORMAT = "langchain-datashunt/policy"
 FORMAT_VERSION = 1
@@ -78,9 +79,8 @@ def read_record(kind: type[Record], record: Mapping[str, Any]) -> Record:
 
 
 def write_sealed(sealed: Mapping[str, Any], path: Path) -> None:
-    """Write a sealed record as readable UTF-8 JSON."""
-    text = json.dumps(sealed, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    """Write a sealed record as readable UTF-8 JSON, all or nothing: a running chain may load it at any moment."""
+    write_whole(path, json.dumps(sealed, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_sealed(path: Path) -> dict[str, Any]:

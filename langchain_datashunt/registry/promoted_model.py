@@ -141,13 +141,20 @@ class PromotedModel(Serializable):
             if serving == promoted.version and self._served is not None:
                 return False
             new = _loaded(registry, promoted.version)
-            if self._served is not None and new.policy.classes != self._served.policy.classes:
+            before = self._policy_before(registry)
+            if before is not None and new.policy.classes != before.classes:
                 raise PolicyMismatchError(
                     f"version {new.number} has the classes {list(new.policy.classes)}, the one that serves has "
-                    f"{list(self._served.policy.classes)}: chains are built around their labels, so build them anew"
+                    f"{list(before.classes)}: chains are built around their labels, so build them anew"
                 )
             self._served = new
             return serving != new.number
+
+    def _policy_before(self, registry: ModelRegistry) -> ShuntPolicy | None:
+        """Return what the chains over this model were built around, which unpickled ones have not loaded yet."""
+        if self._served is not None:
+            return self._served.policy
+        return None if self._number is None else registry.version(self._number).policy
 
     def _registry(self) -> ModelRegistry:
         return ModelRegistry(self.folder, embeddings=self.embeddings, trusted_types=self.trusted_types)

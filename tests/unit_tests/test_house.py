@@ -18,7 +18,7 @@ PACKAGE = ROOT / "langchain_datashunt"
 NAME = PACKAGE.name
 
 FLOORS: dict[int, set[str]] = {
-    0: {"errors", "types"},
+    0: {"errors", "types", "whole_files"},
     1: {"bounds", "candidates", "policy"},
     2: {
         *("evaluation", "fitting", "plots", "prompting", "pruning", "registry", "small_models", "store", "targets"),

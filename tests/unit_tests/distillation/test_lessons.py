@@ -54,6 +54,21 @@ def test_the_log_keeps_an_array_as_a_list_which_is_held_out_all_the_same() -> No
     assert (made.counts["held_out"], made.acquire.inputs) == (1, [[0.5, 2.5]])
 
 
+@pytest.mark.parametrize("copy", ["Works as  described.\n", "WORKS AS DESCRIBED.", "\u00a0works as described."])
+def test_a_text_that_reads_like_one_held_out_never_trains_either(copy: str) -> None:
+    made = lessons(
+        sample("a"),
+        sample(copy),
+        sample(copy, route="audit", sampling_probability=0.5),
+        sample(copy, gold="positive"),
+        replay=[copy, "b"],
+        gold=([copy], ["positive"]),
+        held_out=["Works as described."],
+    )
+    assert (made.acquire.inputs, made.retain.inputs) == (["a"], ["b"])
+    assert made.counts["held_out"] == 4
+
+
 def test_conflicting_answers_are_a_soft_label_of_less_confidence() -> None:
     made = lessons(sample("a", answers={"negative": 3, "positive": 1}))
     assert made.acquire.targets.tolist() == [[0.75, 0.25]]

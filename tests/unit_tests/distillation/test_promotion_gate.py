@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_texts import CLASSES, answered, draw, linear_model, other
 
-from langchain_datashunt import PromotionGate, TargetRisk, distill
+from langchain_datashunt import MaxDeferral, PromotionGate, TargetRisk, distill
 from langchain_datashunt.errors import CalibrationDataError, DistillationError, PolicyError, PolicyMismatchError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 
@@ -178,6 +178,8 @@ def test_gates_that_cannot_judge_are_refused(tmp_path: Path) -> None:
         PromotionGate(["a", "b"], ["positive"], goal=GOAL, ledger=ledger)
     with pytest.raises(DistillationError, match="margin"):
         PromotionGate(*GATE, goal=GOAL, ledger=ledger, margin=-0.1)
+    with pytest.raises(DistillationError, match="give goal=TargetRisk"):
+        PromotionGate(*GATE, goal=MaxDeferral(0.3), ledger=ledger)  # type: ignore[arg-type]
     with pytest.raises(DistillationError, match="halved"):
         PromotionGate(["a"], ["positive"], goal=GOAL, ledger=ledger)
 

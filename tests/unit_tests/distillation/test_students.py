@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from made_up_texts import CLASSES, answered, draw, linear_model, other
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +19,7 @@ from tiny_models import save_tiny_onnx
 
 from langchain_datashunt import distill
 from langchain_datashunt.distillation.linear_student import moved_head
+from langchain_datashunt.distillation.screening import suspect_labels
 from langchain_datashunt.distillation.sklearn_student import MASS_KEPT, fit_on_soft_labels, weighted_rows
 from langchain_datashunt.distillation.stages import Stage
 from langchain_datashunt.errors import DistillationError
@@ -78,6 +81,20 @@ def test_a_pipeline_counts_each_text_once_in_its_vocabulary() -> None:
     assert not hasattr(pipeline.steps[0][1], "vocabulary_"), "the pipeline that was given stays as it was"
 
 
+@pytest.mark.parametrize("frames", ["default", "pandas"])
+def test_a_pipeline_whose_steps_give_frames_learns_the_same(frames: str) -> None:
+    """`set_output` is not cloned away: steps hand on a frame, whose ``[rows]`` would be columns."""
+    gold, stream = draw(60, seed=1), draw(200, seed=2)
+
+    def student(output: str) -> Any:
+        reduced = TruncatedSVD(8, random_state=0).set_output(transform=output)
+        pipeline = make_pipeline(TfidfVectorizer(), reduced, LogisticRegression()).fit(*gold)
+        return distill(pipeline, answered(*stream), gold=gold, replay=draw(50, seed=3)[0]).student
+
+    texts, _ = draw(50, seed=4)
+    np.testing.assert_allclose(student(frames).predict_proba(texts), student("default").predict_proba(texts))
+
+
 def test_a_student_learns_what_the_teacher_knows_and_the_serving_model_stays_frozen() -> None:
     gold, stream, test = draw(60, seed=1), draw(800, seed=2), draw(1500, seed=3)
     small = linear_model(*gold)
@@ -134,6 +151,25 @@ def test_labels_that_contradict_what_all_others_teach_are_suspected_and_listed()
     first = made.report.suspected[0]
     assert first.student_label == other(first.teacher_label)
     assert made.report.counts["acquire"] == 600 - len(suspected)
+
+
+def test_no_student_that_screens_an_input_was_trained_on_it_in_the_other_stage() -> None:
+    inputs = [f"text {place}" for place in range(50)]
+    acquire = stage(inputs, np.eye(2)[np.arange(50) % 2], np.ones(50))
+    audits = stage([*inputs[:20], "easy"], np.full((21, 2), 0.5), np.ones(21))
+    judged: list[str] = []
+
+    def fit(rows: Stage) -> Any:
+        def answers(given: list[str]) -> np.ndarray:
+            assert not set(given) & set(rows.inputs)
+            assert "easy" in rows.inputs
+            judged.extend(given)
+            return np.full((len(given), 2), 0.5)
+
+        return FunctionClassifier(answers, classes=CLASSES, version="1")
+
+    suspect_labels(acquire, audits, CLASSES, fit)
+    assert sorted(judged) == sorted(inputs)
 
 
 def test_gold_labels_are_never_suspected() -> None:

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from worded_texts import draw, hard_samples, model_of
 
 from langchain_datashunt import HardSampleStore, ModelRegistry, PromotionGate, TargetRisk
-from langchain_datashunt.cli.main import build_app
+from langchain_datashunt.cli.learning_options import gate_of
+from langchain_datashunt.cli.main import build_app, main
 
 GATE = draw(3000, 1)
 REQUESTS, ANSWERS = draw(1500, 2)
@@ -94,6 +95,29 @@ def test_loop_ends_with_a_status_of_its_own_where_the_gate_cannot_tell(place: Pa
     text = said("loop", "--once", *options, "--replay", "replay.jsonl", "--gold", "gold.jsonl", status=6)
     assert "UNDECIDED" in text
     assert "further gold rows would decide" in text
+
+
+def test_an_answer_of_nought_is_an_answer(place: Path) -> None:
+    """Classes may be numbers, and 0 is one of them."""
+    rows = [{"text": text, "label": number % 2, "gpt": number % 2} for number, text in enumerate(GATE[0][:100])]
+    rows[1]["gpt"] = ""
+    (place / "numbers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    gate = gate_of(
+        ModelRegistry("models"),
+        place / "numbers.jsonl",
+        ("text", "label", "gpt"),
+        TargetRisk(0.1),
+        margin=0.01,
+        ledger=None,
+    )
+    assert gate._large_answers is not None
+    assert gate._large_answers[:4] == [0, None, 0, 1]
+
+
+def test_what_the_file_system_refuses_ends_with_one_message(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["datashunt", "loop", "--once", *OPTIONS, "--ledger", "gate.jsonl/ledger.json"])
+    with pytest.raises(SystemExit, match=r"datashunt: .*gate\.jsonl"):
+        main()
 
 
 def test_loop_wants_to_be_told_that_one_round_is_meant(place: Path) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,22 @@ def test_a_changed_file_is_refused(tmp_path: Path, path: tuple[str, ...], value:
     (tmp_path / "policy.json").write_text(json.dumps(record))
     with pytest.raises(PolicyError, match="changed after it was fitted"):
         ShuntPolicy.load(tmp_path / "policy.json")
+
+
+def test_a_save_that_fails_half_way_leaves_the_old_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, link = tmp_path / "policy.json", tmp_path / "link.json"
+    link.symlink_to(path)
+    POLICY.save(link)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace(POLICY, threshold=0.123).save(link)
+    assert ShuntPolicy.load(path) == POLICY
+    assert {each.name for each in tmp_path.iterdir()} == {"policy.json", "link.json"}
+    assert link.is_symlink()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"not json"])

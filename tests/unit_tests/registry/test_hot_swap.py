@@ -210,9 +210,11 @@ def test_a_version_with_other_classes_is_not_switched_to(registry: ModelRegistry
     small = PromotedModel(registry.folder)
     other = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, ["good"] * 4 + ["bad"] * 4)
     registry.promote(registry.add(other, policy_for(other)).number)
-    with pytest.raises(PolicyMismatchError, match="so build them anew"):
-        small.reload()
-    assert small.number == 1
+    unpickled = pickle.loads(pickle.dumps(small))
+    for each in (small, unpickled):
+        with pytest.raises(PolicyMismatchError, match="so build them anew"):
+            each.reload()
+        assert each.number == 1
 
 
 def test_an_empty_registry_has_nothing_to_serve(tmp_path: Path) -> None:
