@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,13 @@ from langchain_datashunt.policy.risk_coverage import risk_coverage
 from langchain_datashunt.small_models import TransformersClassifier
 from langchain_datashunt.small_models.torch_text_model import no_progress_bar
 from langchain_datashunt.types import FloatArray
+from langchain_datashunt.whole_files import write_whole
 
 WARM_UP = 0.06
 """Share of the steps in which the rate rises."""
 
 _COMPLETE = "complete"
-"""A file in a checkpoint that was written to its end."""
+"""A file in a checkpoint that was written to its end: the names of the others, one of which a deletion takes first."""
 
 Row = tuple[list[int], FloatArray, float]
 """Token ids, target distribution, and weight in the mean loss of a batch."""
@@ -67,9 +69,9 @@ def train_alternating(
         compute_metrics=_metrics,
         callbacks=_callbacks(training, progress, validated=validation is not None),
     )
-    trainer.plan = plan
     trainer.remove_callback(_printer())
     resumed = _last_complete(checkpoints)
+    trainer.plan = plan if resumed is None else _not_beyond_its_end(plan, resumed)
     with no_progress_bar():
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     return trainer.model, _facts(trainer, validation, resumed, len(plan))
@@ -201,16 +203,27 @@ def _callbacks(training: TransformersTraining, progress: Any, *, validated: bool
                 progress("train", state.global_step, state.max_steps)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002  its signature
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE).touch()
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_whole(folder / _COMPLETE, json.dumps([path.name for path in folder.iterdir()]))
 
     stopping = [EarlyStoppingCallback(early_stopping_patience=training.patience)] if validated else []
     return [Steps(), *stopping]
 
 
 def _last_complete(checkpoints: Path) -> Path | None:
-    """Return the last checkpoint that was written to its end."""
-    found = [path.parent for path in checkpoints.glob(f"checkpoint-*/{_COMPLETE}")]
+    """Return the last checkpoint that was written to its end, and that nobody has begun to delete."""
+    marks = checkpoints.glob(f"checkpoint-*/{_COMPLETE}")
+    found = [
+        mark.parent for mark in marks if all((mark.parent / name).exists() for name in json.loads(mark.read_bytes()))
+    ]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _not_beyond_its_end(plan: list[list[int]], resumed: Path) -> list[list[int]]:
+    """Return the plan, up to the checkpoint where it is the last one of a training that had stopped early."""
+    state = json.loads((resumed / "trainer_state.json").read_bytes())
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
+    return plan[: state["global_step"]] if control.get("should_training_stop") else plan
 
 
 def _facts(trainer: Any, validation: Sequence[Row] | None, resumed: Path | None, planned: int) -> dict[str, Any]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langchain_datashunt.distillation.folder_locks import locked_folder
 from langchain_datashunt.errors import DistillationError
 from langchain_datashunt.whole_files import write_whole
-
-if sys.platform != "win32":
-    import fcntl
 
 FORMAT_VERSION = 1
 
@@ -74,7 +69,7 @@ class GateLedger:
 
     def spend(self, question: Mapping[str, str]) -> Look:
         """Return the look that a question is, and write it down if it is new."""
-        with self._locked():
+        with locked_folder(self.path.parent, wait=True):
             looks = self._looks()
             for number, entry in enumerate(looks, 1):
                 if entry["question"] == dict(question):
@@ -85,24 +80,10 @@ class GateLedger:
 
     def note(self, look: Look, decision: str) -> None:
         """Write down what a look has decided: the level of the next depends on it."""
-        with self._locked():
+        with locked_folder(self.path.parent, wait=True):
             looks = self._looks()
             looks[look.number - 1]["decision"] = decision
             self._write(looks)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep others from reading what is about to change; the lock of a process that is killed is gone with it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if sys.platform == "win32":
-            yield
-            return
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
 
     def _next_level(self, looks: list[dict[str, Any]]) -> float:
         number = len(looks) + 1

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from langchain_datashunt.distillation.folder_locks import locked_folder
 from langchain_datashunt.distillation.sklearn_student import fit_on_soft_labels
 from langchain_datashunt.distillation.stages import Lessons, Stage
 from langchain_datashunt.distillation.transformers_training import TransformersTraining
 from langchain_datashunt.errors import DistillationError, MissingExtraError
 from langchain_datashunt.policy.splitting import as_uniform, hash_inputs
-from langchain_datashunt.small_models import TransformersClassifier
+from langchain_datashunt.small_models import TransformersClassifier, version_of
 from langchain_datashunt.small_models.fingerprints import fingerprint
 from langchain_datashunt.small_models.folders import deciding_files, weight_files
 from langchain_datashunt.small_models.torch_text_model import no_progress_bar
@@ -46,15 +47,21 @@ class TransformersStudent:
         """Train, write the student, and return it with what the training says of itself.
 
         Raises:
-            DistillationError: No row is left to validate on, or to train on.
+            DistillationError: No row is left to validate on, or to train on; or another training is in the folder.
         """
         try:
             from langchain_datashunt.distillation.alternating_trainer import train_alternating  # noqa: PLC0415  extras
         except ImportError as error:
             raise MissingExtraError("training a transformers student", "transformers") from error
+        with locked_folder(self.folder, wait=False):
+            return self._trained(lessons, train_alternating)
+
+    def _trained(
+        self, lessons: Lessons, train: Callable[..., tuple[Any, dict[str, Any]]]
+    ) -> tuple[TransformersClassifier, dict[str, Any]]:
         checkpoints = self._checkpoints_of(lessons)
         learned, held_out = self._split(lessons)
-        network, facts = train_alternating(
+        network, facts = train(
             self.small,
             learned,
             held_out,
@@ -64,6 +71,7 @@ class TransformersStudent:
             seed=self.seed,
         )
         self._write(network)
+        (checkpoints / _LESSONS).unlink()  # first: of what is half deleted nothing is resumed
         shutil.rmtree(checkpoints)
         return self._student(), facts
 
@@ -81,11 +89,12 @@ class TransformersStudent:
         return student
 
     def _checkpoints_of(self, lessons: Lessons) -> Path:
-        """Return the folder of this training's checkpoints; those of another are deleted."""
-        folder = self.folder / CHECKPOINTS
+        """Return the folder of this training's checkpoints; those of another, or of another place, are deleted."""
+        folder = self.folder.resolve() / CHECKPOINTS  # checkpoints name the best one by its path
         rows = lessons.together()
         settings = {name: value for name, value in asdict(self.training).items() if name != "folder"}
-        identity = fingerprint((list(rows.inputs), rows.targets, rows.weights, settings, self.small.version, self.seed))
+        learned = (list(rows.inputs), rows.targets, rows.weights, len(lessons.acquire))
+        identity = fingerprint((learned, settings, str(folder), self.small.version, self.seed))
         named = folder / _LESSONS
         if not (named.is_file() and json.loads(named.read_text(encoding="utf-8")) == identity):
             shutil.rmtree(folder, ignore_errors=True)
@@ -118,4 +127,8 @@ class TransformersStudent:
 
     def _student(self) -> TransformersClassifier:
         kept = ("labels", "max_length", "truncation", "batch_size", "device", "dtype")
-        return TransformersClassifier(self.folder, **{name: getattr(self.small, name) for name in kept})
+        student = TransformersClassifier(self.folder, **{name: getattr(self.small, name) for name in kept})
+        # Both are read while the folder is locked: the next training puts other files there.
+        version_of(student)
+        student.predict_proba(["first"])
+        return student

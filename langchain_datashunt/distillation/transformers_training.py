@@ -22,7 +22,7 @@ class TransformersTraining:
 
     The folder holds checkpoints while the training runs, and the student when it is done. A training that was killed
     goes on from its last checkpoint when it is started again with the same folder and the same lessons; other lessons
-    start anew.
+    start anew, and so does a folder that was moved. One training at a time may use a folder.
 
     Attributes:
         folder: Where the student is written: weights as safetensors, configuration, tokenizer.

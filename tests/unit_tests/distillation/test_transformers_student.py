@@ -22,6 +22,8 @@ from transformers import BertForSequenceClassification
 
 from langchain_datashunt import Distillation, TransformersClassifier, TransformersTraining, distill
 from langchain_datashunt.distillation.alternating_batches import alternating_batches, stage_scales
+from langchain_datashunt.distillation.folder_locks import locked_folder
+from langchain_datashunt.distillation.transformers_student import TransformersStudent
 from langchain_datashunt.errors import DistillationError
 
 CLASSES = ("negative", "neutral", "positive")
@@ -163,7 +165,7 @@ def interruptible(small: TransformersClassifier, folder: Any) -> Distillation:
 
 
 @pytest.fixture(scope="module")
-def killed(small: TransformersClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed_once(small: TransformersClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that was killed behind its first checkpoint."""
     folder = tmp_path_factory.mktemp("killed") / "student"
     tests = Path(__file__).parents[2]
@@ -176,27 +178,93 @@ def killed(small: TransformersClassifier, tmp_path_factory: pytest.TempPathFacto
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (folder / "model.safetensors").exists()
-    return folder
+    return Path(shutil.copytree(folder, folder.with_name("kept")))
+
+
+@pytest.fixture
+def killed(killed_once: Path) -> Path:
+    """The same, for each test as it was; in its place, which is part of what is resumed."""
+    folder = killed_once.with_name("student")
+    shutil.rmtree(folder)
+    return Path(shutil.copytree(killed_once, folder))
 
 
 def test_a_training_that_was_killed_resumes_and_ends_at_the_same_student(
     small: TransformersClassifier, killed: Path, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(killed, tmp_path / "resumed"))
-    resumed, whole = interruptible(small, folder), interruptible(small, tmp_path / "whole")
+    resumed, whole = interruptible(small, killed), interruptible(small, tmp_path / "whole")
     assert resumed.report.training["resumed_from_step"] > 0
     assert whole.report.training["resumed_from_step"] is None
     assert resumed.report.training["evaluations"] == whole.report.training["evaluations"]
     expected = load_file(tmp_path / "whole" / "model.safetensors")
-    for name, values in load_file(folder / "model.safetensors").items():
+    for name, values in load_file(killed / "model.safetensors").items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
-def test_checkpoints_of_other_lessons_are_not_resumed(
-    small: TransformersClassifier, killed: Path, tmp_path: Path
+def overfitting(small: TransformersClassifier, folder: Path) -> Distillation:
+    """A training that stops early, its best checkpoint behind it."""
+    settings = training(folder, learning_rate=5e-2, patience=1)
+    return distill(small, SAMPLES, replay=REPLAY, screen=False, training=settings)
+
+
+@pytest.fixture
+def stopped(small: TransformersClassifier, tmp_path: Path) -> Path:
+    """The folder of a training that was killed when it had stopped early, and had not yet written the student."""
+    folder = tmp_path / "stopped"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransformersStudent, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            overfitting(small, folder)
+    return folder
+
+
+@pytest.fixture
+def whole(small: TransformersClassifier, tmp_path: Path) -> Distillation:
+    """The same training, left alone."""
+    made = overfitting(small, tmp_path / "whole")
+    facts = made.report.training
+    assert facts["best_step"] < facts["steps"] < facts["steps_planned"]
+    return made
+
+
+def test_a_training_that_had_stopped_early_is_not_trained_on(
+    small: TransformersClassifier, stopped: Path, whole: Distillation
 ) -> None:
-    folder = Path(shutil.copytree(killed, tmp_path / "student"))
-    made = distill(small, SAMPLES[:80], screen=False, training=training(folder, epochs=1))
+    again, facts = overfitting(small, stopped), whole.report.training
+    assert again.report.training == {**facts, "resumed_from_step": facts["steps"]}
+    assert again.student.version == whole.student.version
+
+
+def test_a_checkpoint_that_was_half_deleted_is_not_resumed(
+    small: TransformersClassifier, stopped: Path, whole: Distillation
+) -> None:
+    last = stopped / "checkpoints" / f"checkpoint-{whole.report.training['steps']}"
+    (last / "optimizer.pt").unlink()
+    again = overfitting(small, stopped)
+    assert again.report.training["resumed_from_step"] < whole.report.training["steps"]
+    assert again.student.version == whole.student.version
+
+
+def test_checkpoints_that_were_moved_start_anew(
+    small: TransformersClassifier, stopped: Path, whole: Distillation
+) -> None:
+    """They name the best of them by its path: moved, it would be lost, and the last weights taken in its place."""
+    again = overfitting(small, stopped.rename(stopped.with_name("moved")))
+    assert again.report.training == whole.report.training
+    assert again.student.version == whole.student.version
+
+
+def test_two_trainings_at_once_in_one_folder_are_refused(small: TransformersClassifier, tmp_path: Path) -> None:
+    with locked_folder(tmp_path, wait=False), pytest.raises(DistillationError, match="another training is writing"):
+        overfitting(small, tmp_path)
+
+
+def test_checkpoints_of_other_lessons_are_not_resumed(small: TransformersClassifier, killed: Path) -> None:
+    made = distill(small, SAMPLES[:80], screen=False, training=training(killed, epochs=1))
     assert made.report.training["resumed_from_step"] is None
 
 
