@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from langchain_datashunt.distillation.distilling import distill
@@ -102,7 +103,7 @@ def measure(
     gate = PromotionGate(
         parts.gate.texts, parts.gate.labels.tolist(), goal=TargetRisk(RISK), ledger=scratch / "gate.json"
     )
-    untrained = untrained_minilm(scratch / "untrained", sorted(set(parts.gold.labels)))
+    untrained = untrained_minilm(scratch / "untrained", sorted(set(parts.gold.labels)), seed)
     first = _training(scratch / "serving", FIRST_EPOCHS, validation_share=0.0)
     serving = distill(untrained, [], gold=gold, screen=False, training=first, seed=seed).student
     served = served_with(gate, serving)
@@ -140,8 +141,9 @@ def measure(
     return found
 
 
-def untrained_minilm(folder: Path, labels: Sequence[str]) -> TransformersClassifier:
-    """All-MiniLM-L6-v2 with a fresh classification head."""
+def untrained_minilm(folder: Path, labels: Sequence[str], seed: int) -> TransformersClassifier:
+    """All-MiniLM-L6-v2 with a fresh classification head, drawn by the seed."""
+    torch.manual_seed(seed)
     source = model_folder(EMBEDDED_ENCODER, None)
     names = {column: str(label) for column, label in enumerate(labels)}
     network = AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(labels), id2label=names)
