@@ -1,7 +1,7 @@
 # make demo       watch a small model and a real large one share the work
 # make learn      watch a small model learn from the large one, and take its own place (examples/self_improving.py)
 # make test       lint, types and tests, on two versions of langchain-core
-# make evidence   the long measurements whose results stand in docs/; EVIDENCE=audits: those of one subject
+# make evidence   the long measurements whose results stand in docs/ (docs/evidence.md); EVIDENCE=audits: one subject
 # make bench      routing speed beside plain LangChain
 # make docs       the documentation as a site, in build/site
 #

@@ -51,7 +51,7 @@ MENU = {
     "How to: serve": ["serving", "onnx"],
     "Concepts": ["concepts"],
     "Reference": ["reference/index"],
-    "Measurements": ["evidence-recorded", "routing-speed", "demo"],
+    "Measurements": ["evidence", "evidence-recorded", "routing-speed", "demo"],
     "The project": ["house"],
 }
 COMMENT = re.compile("<!--.*?-->", re.DOTALL)
