@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def fit_policy(
 
     Args:
         small: A fitted small model.
-        inputs: What the small model sees.
+        inputs: What the small model sees: a list, an array or a column, in the order of the labels (an index of
+            pandas is passed over).
         labels: True labels, one an input; each the name of one of the small model's classes.
         goal: What the threshold is asked to do: `TargetRisk`, `MaxDeferral` or `EndToEnd`.
         calibration: ``auto`` chooses by held-out likelihood; or ``none``, ``temperature``, ``isotonic``.
@@ -77,8 +79,9 @@ def fit_policy(
         )
     if not isinstance(seed, int):
         raise TypeError(f"seed must be a whole number, got {seed!r}")
+    inputs, labels = _listed("inputs", inputs), _listed("labels", labels)
     share = _checked_share(certification_share, len(inputs))
-    version = identity_of(small)
+    classes, version = class_names(small), identity_of(small)
     rows = _read_rows(small, inputs, labels, goal, seed)
     certifying = as_uniform(rows.hashes) < share
     fit_part, count_part = rows.where(~certifying), rows.where(certifying)
@@ -90,7 +93,7 @@ def fit_policy(
         goal,
     )
     return ShuntPolicy(
-        classes=class_names(small),
+        classes=classes,
         threshold=found.threshold,
         calibration=chosen.calibration,
         confidence_score=confidence_score,
@@ -160,13 +163,23 @@ def _find_threshold(calibration: ScoredRows, certification: ScoredRows, goal: Go
             return find_end_to_end(calibration, certification, goal)
 
 
-def _read_rows(small: SmallModel, inputs: Sequence[Any], labels: Sequence[Any], goal: Goal, seed: int) -> _Rows:
+def _listed(what: str, rows: Sequence[Any]) -> list[Any]:
+    """Return rows by their place: a pandas column is indexed by its labels, which need not be in order."""
+    if isinstance(rows, str | bytes):
+        raise CalibrationDataError(f"{what} are a list, one entry a row; got one text: {rows[:80]!r}")
+    return list(rows)
+
+
+def _read_rows(small: SmallModel, inputs: list[Any], labels: list[Any], goal: Goal, seed: int) -> _Rows:
     classes = class_names(small)
     n = len(inputs)
+    if not n and not len(labels):
+        raise CalibrationDataError("there are no rows: a policy is fitted on labelled ones, some hundreds of them")
     if n != len(labels):
         raise CalibrationDataError(f"each input needs one label: got {n} inputs and {len(labels)} labels")
+    _refuse_missing(inputs)
     targets = target_columns(labels, classes)
-    answers = None if isinstance(goal, TargetRisk) else goal.large_answers
+    answers = None if isinstance(goal, TargetRisk) or goal.large_answers is None else list(goal.large_answers)
     if answers is not None and len(answers) != n:
         raise CalibrationDataError(f"each input needs one large answer: got {n} inputs and {len(answers)} answers")
     large_wrong = None if answers is None else answer_columns(answers, classes) != targets
@@ -181,6 +194,15 @@ def _read_rows(small: SmallModel, inputs: Sequence[Any], labels: Sequence[Any], 
         None if large_wrong is None else large_wrong[order],
         None if costs is None else costs[order],
     )
+
+
+def _refuse_missing(inputs: list[Any]) -> None:
+    missing = [place for place, each in enumerate(inputs) if each is None or (isinstance(each, float) and isnan(each))]
+    if missing:
+        raise CalibrationDataError(
+            f"{len(missing)} of {len(inputs)} inputs are missing; the first is row {missing[0]}: "
+            f"{inputs[missing[0]]!r}; leave such rows out, with their labels"
+        )
 
 
 def _metrics(chosen: ChosenCalibration, found: FoundThreshold, rows: _Rows, score: ConfidenceScore) -> dict[str, Any]:
@@ -209,5 +231,5 @@ def _require_both_parts(calibration: _Rows, certification: _Rows, share: float) 
         if not len(part.targets):
             raise CalibrationDataError(
                 f"no row fell into the {name} part ({len(calibration.targets) + len(certification.targets)} rows, "
-                f"certification_share={share:g}): give more labelled rows"
+                f"certification_share={share:g}; rows of equal inputs fall together): give more labelled rows"
             )

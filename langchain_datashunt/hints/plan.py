@@ -67,6 +67,7 @@ def plan_measurement(
     seed: int,
 ) -> Plan:
     """Return what is to be asked; see `measure_hint` for the arguments and what is raised."""
+    inputs = list(inputs)  # by place: a pandas column is indexed by its labels
     if len(inputs) != len(labels):
         raise CalibrationDataError(f"each input needs one label: got {len(inputs)} inputs and {len(labels)} labels")
     targets = target_columns(labels, policy.classes)
@@ -82,7 +83,7 @@ def plan_measurement(
         )
         for name, asked in prompts.items()
     }
-    decisions = shunts[PLAIN].decide_batch(list(inputs))
+    decisions = shunts[PLAIN].decide_batch(inputs)
     deferred = np.flatnonzero(~decisions.accepted)
     chooses = _tuning_rows(inputs, tuning, seed)[deferred]
     _check_rows(len(inputs), chooses)

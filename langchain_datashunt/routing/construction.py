@@ -23,6 +23,7 @@ from langchain_datashunt.routing.outputs import Answerer
 from langchain_datashunt.routing.per_request import check_threshold
 from langchain_datashunt.routing.structured_output import FilledSchema
 from langchain_datashunt.small_models import class_names, version_of
+from langchain_datashunt.small_models.answers import NO_SMALL_MODEL
 from langchain_datashunt.small_models.micro_batched import MicroBatched
 
 if TYPE_CHECKING:
@@ -45,11 +46,7 @@ def rule_for(small: Any, policy: ShuntPolicy | None, threshold: float | None) ->
         PolicyMismatchError: The policy is another model's.
     """
     if not callable(getattr(small, "predict_proba", None)):
-        raise CompositionError(
-            f"a small model has classes_ and predict_proba(inputs) -> (n, k), as any fitted scikit-learn classifier; "
-            f"got {type(small).__name__}; langchain_datashunt.small_models has adapters for transformers, Runnables, "
-            "embeddings and functions"
-        )
+        raise CompositionError(NO_SMALL_MODEL.format(type(small).__name__))
     if (served := served_by(small)) is not None:
         if policy is not None or threshold is not None:
             raise CompositionError("a PromotedModel brings its own policy along: leave policy= and threshold= out")

@@ -13,6 +13,12 @@ from langchain_datashunt.types import FloatArray, SmallModel
 ROW_SUM_TOLERANCE = 1e-3
 """A row may miss 1 by so much: half-precision models and rounded JSON do."""
 
+NO_SMALL_MODEL = (
+    "a small model has classes_ and predict_proba(inputs) -> (n, k), as fitted scikit-learn classifiers have; got {}; "
+    "langchain_datashunt.small_models has adapters for transformers, Runnables, embeddings and functions, and "
+    "sklearn.calibration.CalibratedClassifierCV gives probabilities to what has none, such as LinearSVC"
+)
+
 RANGE_TOLERANCE = 1e-6
 """A probability may leave [0, 1] by so much, as float32 rounding does, and is then clipped."""
 
@@ -37,9 +43,11 @@ def class_names(small: SmallModel) -> tuple[str, ...]:
     """Return the labels of a small model as unique strings, in column order.
 
     Raises:
-        SmallModelError: `classes_` is missing (a scikit-learn model that is not fitted), has fewer than two entries,
-            holds something that is no label, or two labels with one name.
+        SmallModelError: It has no `predict_proba`; `classes_` is missing (a scikit-learn model that is not fitted), has
+            fewer than two entries, holds something that is no label, or two labels with one name.
     """
+    if not callable(getattr(small, "predict_proba", None)):
+        raise SmallModelError(NO_SMALL_MODEL.format(type(small).__name__))
     classes = getattr(small, "classes_", None)
     if classes is None:
         raise SmallModelError(

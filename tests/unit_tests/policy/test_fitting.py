@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.svm import LinearSVC
 
 from langchain_datashunt.errors import CalibrationDataError, InfeasibleTargetError, SmallModelError
 from langchain_datashunt.fitting import fit_policy
@@ -173,7 +175,14 @@ def test_an_infeasible_goal_raises() -> None:
         ({"goal": EndToEnd(LARGE[1:], margin=0.01)}, CalibrationDataError, "4000 inputs and 3999 answers"),
         ({"goal": EndToEnd(["I think it is fine"] * 4_000, margin=0.01)}, CalibrationDataError, "parse replies first"),
         ({"goal": MaxDeferral(0.3, costs=CallCosts(0.0, [1.0, 2.0]))}, ValueError, "2 entries for 4000 inputs"),
-        ({"inputs": [], "labels": []}, CalibrationDataError, "no row fell into the calibration part"),
+        ({"inputs": [], "labels": []}, CalibrationDataError, "there are no rows"),
+        ({"inputs": "a text", "labels": "a text"}, CalibrationDataError, "inputs are a list.*one text: 'a text'"),
+        (
+            {"inputs": [None, *INPUTS[1:]]},
+            CalibrationDataError,
+            "1 of 4000 .* missing; the first is row 0: None",
+        ),
+        ({"inputs": [*INPUTS[1:], float("nan")]}, CalibrationDataError, "the first is row 3999: nan"),
         ({"inputs": INPUTS[:1], "labels": LABELS[:1]}, CalibrationDataError, "no row fell into the"),
         ({"certification_share": 1.0}, ValueError, "strictly between 0 and 1"),
         ({"calibration": "platt"}, CalibrationDataError, "unknown calibration 'platt'"),
@@ -186,6 +195,20 @@ def test_rows_that_cannot_be_used_are_refused(change: dict[str, Any], error: typ
     arguments: dict[str, Any] = {"inputs": INPUTS, "labels": LABELS, "goal": GOALS["TargetRisk"], **change}
     with pytest.raises(error, match=message):
         fit_policy(SayingModel(), **arguments)
+
+
+def test_columns_of_a_shuffled_data_frame_are_read_row_by_row() -> None:
+    frame = pd.DataFrame({"text": INPUTS, "label": LABELS}).sample(frac=1.0, random_state=0)
+    assert fit_policy(SayingModel(), frame["text"], frame["label"], GOALS["TargetRisk"]) == fit()
+    part = frame[1::2]  # its index has gaps
+    listed = fit_policy(SayingModel(), part["text"].tolist(), part["label"].tolist(), GOALS["TargetRisk"])
+    assert fit_policy(SayingModel(), iter(part["text"]), part["label"], GOALS["TargetRisk"]) == listed
+
+
+@pytest.mark.parametrize("thing", [None, "small", INPUTS, len, LinearSVC()], ids=lambda thing: type(thing).__name__)
+def test_what_is_no_small_model_is_refused(thing: Any) -> None:
+    with pytest.raises(SmallModelError, match=rf"predict_proba.*got {type(thing).__name__}; .*adapters"):
+        fit_policy(thing, INPUTS, LABELS, GOALS["TargetRisk"])
 
 
 def test_a_model_that_gives_no_probabilities_is_refused() -> None:

@@ -15,6 +15,9 @@ class WithClasses:
     def __init__(self, *classes: object) -> None:
         self.classes_ = list(classes)
 
+    def predict_proba(self, inputs: object) -> None:
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize(
     ("label", "name"), [("x", "x"), (1, "1"), (np.int64(1), "1"), (np.True_, "True"), (np.str_("y"), "y")]
