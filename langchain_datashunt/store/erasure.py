@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 
 from langchain_datashunt.errors import HardSampleStoreError
 from langchain_datashunt.store.databases import changing, forget_changes
-from langchain_datashunt.store.rows import Entry, optional_key, tag_key
+from langchain_datashunt.store.rows import Entry, optional_key, seconds, tag_key
 
 _CHUNK = 500
 
@@ -58,9 +58,10 @@ def set_gold(engine: Engine, id_: str, gold: str | None) -> None:
 
 def prune(engine: Engine, before: float, *, keep_gold: bool) -> int:
     """Delete samples last seen before a time (seconds since 1970); return how many."""
+    times = {"before": seconds("before", before)}
     condition = "last_seen < :before" + (" AND gold IS NULL" if keep_gold else "")
     query = f"SELECT id FROM samples WHERE {condition} LIMIT {_CHUNK}"  # noqa: S608  constants; values are bound
-    return _delete_all(engine, lambda connection: list(connection.execute(text(query), {"before": before}).scalars()))
+    return _delete_all(engine, lambda connection: list(connection.execute(text(query), times).scalars()))
 
 
 def erase(engine: Engine, erasure: Erasure) -> int:

@@ -285,8 +285,11 @@ class HardSampleStore:
         """Delete records last seen before a time, in seconds since 1970; return how many.
 
         Args:
-            before: The time.
+            before: The time; of a `datetime` its ``timestamp()``.
             keep_gold: Keep those with a person's label.
+
+        Raises:
+            HardSampleStoreError: `before` is no number.
         """
         return erasure.prune(self._ready_engine(), before, keep_gold=keep_gold)
 

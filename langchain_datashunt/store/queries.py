@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from langchain_datashunt.errors import HardSampleStoreError
 from langchain_datashunt.store.databases import reading
 from langchain_datashunt.store.migrations import TRAINABLE
-from langchain_datashunt.store.rows import sample_of, tag_key
+from langchain_datashunt.store.rows import sample_of, seconds, tag_key
 from langchain_datashunt.types import HardSample
 
 _PAGE = 500
@@ -127,8 +127,10 @@ def iter_samples(
     if tag is not None:
         conditions.append("id IN (SELECT sample_id FROM tags WHERE tag = :tag)")
     query = text(f"SELECT * FROM samples WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT {_PAGE}")  # noqa: S608  constants; values are bound
-    given = {"tenant": tenant, "policy_id": policy_id, "route": route, "since": since}
-    parameters = {name: value for name, value in given.items() if value is not None}
+    given = {"tenant": tenant, "policy_id": policy_id, "route": route}
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if since is not None:
+        parameters["since"] = seconds("since", since)
     if tag is not None:
         parameters["tag"] = tag_key(tag)
     after = -1

@@ -167,6 +167,19 @@ def optional_key(name: str, value: str | None) -> str | None:
     return None if value is None else checked_key(name, value)
 
 
+def seconds(name: str, value: float) -> float:
+    """Return a time, if it is a number: to SQLite every number lies before any text, and so before any `datetime`.
+
+    Raises:
+        HardSampleStoreError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise HardSampleStoreError(
+            f"{name}= takes seconds since 1970, as time.time() and datetime.timestamp() give them; got {value!r}"
+        )
+    return value
+
+
 def tag_key(tag: str) -> str:
     """Return what the index holds for a tag: itself, or its hash where it is long or no valid text."""
     if len(tag) <= LONGEST_KEY and "\0" not in tag and _is_unicode(tag):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hard_samples import only, sample
@@ -108,6 +110,17 @@ def test_an_erasure_within_a_tenant_leaves_the_others(store: HardSampleStore) ->
     store.append([sample("a", tenant="acme"), sample("a", tenant="other")])
     assert store.erase(input="a", tenant="acme") == 1
     assert only(store).tenant == "other"
+
+
+@pytest.mark.parametrize("time", [datetime(2026, 11, 25, tzinfo=UTC), "2026-11-25", True, None], ids=repr)
+def test_a_time_that_is_no_number_deletes_nothing_and_is_no_filter(store: HardSampleStore, time: Any) -> None:
+    store.append([sample("a", created_at=10.0)])
+    with pytest.raises(HardSampleStoreError, match="before= takes seconds since 1970"):
+        store.prune(before=time)
+    assert only(store).input == "a"
+    if time is not None:
+        with pytest.raises(HardSampleStoreError, match="since= takes seconds since 1970"):
+            list(store.iter_samples(since=time))
 
 
 def test_pruning_deletes_what_was_last_seen_before_and_keeps_gold(store: HardSampleStore) -> None:
