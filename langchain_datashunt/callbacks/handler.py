@@ -58,6 +58,9 @@ class HardSampleCallbackHandler(BaseTracer):
         tenant_key: The metadata (``config["metadata"]``) that names the tenant.
         observer: Is told of every run too, once its record was kept or lost.
 
+    Raises:
+        HardSampleStoreError: `store` is none.
+
     Example:
         .. code-block:: python
 
@@ -69,6 +72,11 @@ class HardSampleCallbackHandler(BaseTracer):
 
     def __init__(self, store: SampleSink, *, tenant_key: str = "tenant", observer: RunObserver | None = None) -> None:
         """Keep records in `store`."""
+        if not callable(getattr(store, "append", None)) or not callable(getattr(store, "count_request", None)):
+            raise HardSampleStoreError(
+                f'records go to a HardSampleStore, such as HardSampleStore("samples.db"), or an AuditMonitor; got '
+                f"{store!r}"
+            )
         super().__init__(_schema_format="original+chat")
         self.store = store
         self.tenant_key = tenant_key

