@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_datashunt.errors import InvalidInputError, MissingExtraError
+from langchain_datashunt.errors import CompositionError, InvalidInputError, MissingExtraError
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.prompting.decided import METADATA_KEY
 from langchain_datashunt.routing.inputs import Selector
@@ -131,6 +131,9 @@ def _awaits_tools(messages: Sequence[BaseMessage]) -> bool:
 
 
 def _responder(answer: Callable[[Prediction], str | AIMessage] | None) -> Callable[[Prediction], ModelResponse[Any]]:
+    if answer is not None and not callable(answer):
+        raise CompositionError(f"answer= is a function of the prediction; got {type(answer).__name__}: {answer!r}")
+
     def respond(prediction: Prediction) -> ModelResponse[Any]:
         given = prediction.label if answer is None else answer(prediction)
         if not isinstance(given, str | AIMessage):

@@ -14,7 +14,7 @@ from langchain_datashunt.policy.certification import accepted_sums, exact_interv
 from langchain_datashunt.policy.costs import CallCosts
 from langchain_datashunt.policy.reliability import calibration_metrics
 from langchain_datashunt.policy.risk_coverage import MIN_GROUP_SIZE, GroupRisk, group_risks, risk_coverage
-from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 from langchain_datashunt.policy.thresholds import midpoints
 from langchain_datashunt.policy.verdict import TOLERATED_LOSS, Verdict, judge_worth
 from langchain_datashunt.small_models import probability_rows
@@ -152,6 +152,7 @@ def evaluate_policy(
         SmallModelError: The probabilities are none: texts, logits, or a column too many.
         ValueError: `tolerated_loss` does not lie in [0, 1].
         TypeError: `costs` are no `CallCosts`.
+        PolicyError: `policy` is none.
 
     Example:
         >>> policy = ShuntPolicy(("negative", "positive"), threshold=0.9)
@@ -159,6 +160,7 @@ def evaluate_policy(
         >>> evaluation.coverage, evaluation.selective_risk
         (0.5, 0.0)
     """
+    require_policy(policy)
     targets = target_columns(labels, policy.classes)
     n = len(targets)
     if not n or len(probabilities) != n:

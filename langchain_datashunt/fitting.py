@@ -75,7 +75,7 @@ def fit_policy(
     """
     if not isinstance(goal, Goal):
         raise TypeError(
-            f"goal must be a TargetRisk, MaxDeferral or EndToEnd, for example TargetRisk(0.02); got {goal!r}"
+            f"goal must be a TargetRisk, MaxDeferral or EndToEnd, for example TargetRisk(0.02); got {goal!r:.80}"
         )
     if not isinstance(seed, int):
         raise TypeError(f"seed must be a whole number, got {seed!r}")

@@ -13,7 +13,7 @@ from langchain_datashunt.candidates.mastered import DropMastered, rarest_first
 from langchain_datashunt.candidates.prediction_sets import PredictionSet, true_scores
 from langchain_datashunt.errors import CalibrationDataError, PolicyError
 from langchain_datashunt.policy.pruning_facts import MasteredFacts, PredictionSetFacts
-from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 from langchain_datashunt.policy.splitting import as_uniform, data_fingerprint, hash_inputs
 from langchain_datashunt.small_models import class_names, label_name, probability_rows, version_of
 from langchain_datashunt.targets import target_columns
@@ -55,7 +55,7 @@ def learn_pruning(
         The policy with other `PruningFacts`, and so with another `policy_id`; all else stays, the certificate too.
 
     Raises:
-        PolicyError: `rules` are none, or two of one kind.
+        PolicyError: `policy` or `rules` are none, or there are two rules of one kind.
         PolicyMismatchError: The policy is another model's.
         CalibrationDataError: These rows fitted the policy, or too few of them are deferred; the error says how many
             are needed.
@@ -67,6 +67,7 @@ def learn_pruning(
             policy = fit_policy(small, texts[:2000], labels[:2000], TargetRisk(0.02))
             policy = learn_pruning(policy, small, texts[2000:], labels[2000:], PredictionSet(0.95))
     """
+    require_policy(policy)
     prediction_set, mastered = _one_each(rules)
     policy.check(class_names(small), version_of(small))
     rows = _deferred_rows(policy, small, inputs, labels, seed)

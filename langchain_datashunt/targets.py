@@ -15,6 +15,8 @@ NO_ANSWER = -1
 """The column of a large model's reply that was no valid answer: it equals no target."""
 
 _MOST_SHOWN = 10
+_LONGEST_SHOWN = 60
+"""Texts that were given in the place of labels are long."""
 
 
 def target_columns(labels: Sequence[Any], classes: Sequence[str]) -> NDArray[np.intp]:
@@ -51,5 +53,6 @@ def _looked_up(
 
 
 def _shown(names: Sequence[str]) -> str:
+    shown = [name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in names[:_MOST_SHOWN]]
     rest = len(names) - _MOST_SHOWN
-    return f"{list(names)}" if rest <= 0 else f"{list(names[:_MOST_SHOWN])} and {rest} more"
+    return f"{shown}" if rest <= 0 else f"{shown} and {rest} more"

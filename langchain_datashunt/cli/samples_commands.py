@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from langchain_datashunt.errors import HardSampleStoreError
@@ -184,7 +184,9 @@ def opened(url: str, *, must_exist: bool = True) -> Iterator[HardSampleStore]:
 
 
 def _print_samples(shown: list[HardSample]) -> None:
-    table = Table("id", "last seen", "route", "small model", "answers", "gold", "input")
+    whole = max((len(sample.id) for sample in shown), default=0)  # it is there to be copied
+    headers = "last seen", "route", "small model", "answers", "gold", "input"
+    table = Table(Column("id", no_wrap=True, min_width=whole), *headers)
     for sample in shown:
         confidence = "" if sample.confidence is None else f" {sample.confidence:.2f}"
         answers = ", ".join(f"{name} x{n}" for name, n in sample.answers.items()) or sample.problem or ""

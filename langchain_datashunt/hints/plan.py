@@ -15,7 +15,7 @@ from langchain_datashunt.candidates import CandidateRule, TopK
 from langchain_datashunt.errors import CalibrationDataError, CompositionError
 from langchain_datashunt.hints.measurement import PLAIN
 from langchain_datashunt.policy.pruning_facts import Hints
-from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 from langchain_datashunt.policy.splitting import as_uniform, hash_inputs
 from langchain_datashunt.prompting.pruning_template import HINT_VERDICT
 from langchain_datashunt.routing.hints import optional_variables_of
@@ -67,6 +67,7 @@ def plan_measurement(
     seed: int,
 ) -> Plan:
     """Return what is to be asked; see `measure_hint` for the arguments and what is raised."""
+    require_policy(policy)
     inputs = list(inputs)  # by place: a pandas column is indexed by its labels
     if len(inputs) != len(labels):
         raise CalibrationDataError(f"each input needs one label: got {len(inputs)} inputs and {len(labels)} labels")

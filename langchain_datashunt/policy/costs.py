@@ -36,8 +36,8 @@ class Prices:
         """Refuse prices that are negative or no numbers."""
         for name in ("input", "output", "small"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"Prices.{name} must be 0 or more, got {value!r}")
+            if np.ndim(value) or not _are_costs(value):
+                raise ValueError(f"Prices.{name} must be a number, 0 or more, got {value!r}")
 
     def of_tokens(self, input_tokens: ArrayLike, output_tokens: ArrayLike) -> Any:
         """Return what tokens of the large model cost: a number, or ``(n,)`` costs for ``(n,)`` counts."""
@@ -67,8 +67,7 @@ class CallCosts:
     def __post_init__(self) -> None:
         """Refuse costs that are negative or no numbers."""
         for name in ("small", "large", "setup"):
-            values = np.asarray(getattr(self, name), dtype=np.float64)
-            if not (np.isfinite(values).all() and (values >= 0).all()):
+            if not _are_costs(getattr(self, name)):
                 raise ValueError(f"CallCosts.{name} must be 0 or more, got {getattr(self, name)!r}")
 
     @classmethod
@@ -113,3 +112,14 @@ class CallCosts:
     def of_cascade(self, accepted: BoolArray) -> FloatArray:
         """Return ``(n,)`` costs of a cascade that accepts some inputs and defers the others."""
         return self.small + np.where(accepted, 0.0, self.large_of(len(accepted)))
+
+
+def _are_costs(values: ArrayLike) -> bool:
+    """Return whether it is one number or several, each 0 or more; ``"0.25"`` is a text."""
+    if np.asarray(values).dtype.kind not in "iufO":
+        return False
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return bool((np.isfinite(numbers) & (numbers >= 0)).all())

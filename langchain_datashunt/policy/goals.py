@@ -67,6 +67,7 @@ class MaxDeferral:
     def __post_init__(self) -> None:
         """Refuse numbers that are no probabilities, and a certificate that does not exist."""
         _require_open_unit("MaxDeferral.share", self.share)
+        _require_costs("MaxDeferral.costs", self.costs)
         if self.confidence_level is not None:
             _require_open_unit("MaxDeferral.confidence_level", self.confidence_level)
             if self.costs is not None:
@@ -114,6 +115,7 @@ class EndToEnd:
         if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 <= self.margin < 1:
             raise ValueError(f"EndToEnd.margin must be a number in [0, 1), got {self.margin!r}")
         _require_open_unit("EndToEnd.confidence_level", self.confidence_level)
+        _require_costs("EndToEnd.costs", self.costs)
         if self.prefer not in ("cheapest", "most_accurate"):
             raise ValueError(f"EndToEnd.prefer must be 'cheapest' or 'most_accurate', got {self.prefer!r}")
 
@@ -133,3 +135,8 @@ Goal = TargetRisk | MaxDeferral | EndToEnd
 def _require_open_unit(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise ValueError(f"{name} must be a number strictly between 0 and 1, got {value!r}")
+
+
+def _require_costs(name: str, costs: CallCosts | None) -> None:
+    if costs is not None and not isinstance(costs, CallCosts):
+        raise ValueError(f"{name} must be CallCosts(small=..., large=...), got {costs!r}")

@@ -278,6 +278,19 @@ class ShuntPolicy:
         }
 
 
+def require_policy(policy: Any) -> None:
+    """Refuse what is no policy, such as the path of one.
+
+    Raises:
+        PolicyError: It is none.
+    """
+    if not isinstance(policy, ShuntPolicy):
+        raise PolicyError(
+            f"a policy is a ShuntPolicy, as fit_policy(...) and ShuntPolicy.load(path) return it; got "
+            f"{type(policy).__name__} {policy!r:.80}"
+        )
+
+
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     if isinstance(classes, str) or not all(isinstance(label, str) for label in classes):
         raise PolicyError(f"classes must be a sequence of strings, got {classes!r}")

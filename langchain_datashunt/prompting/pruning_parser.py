@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 from langchain_datashunt.errors import CompositionError
-from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 from langchain_datashunt.prompting.chunks import as_chunk
 from langchain_datashunt.prompting.decided import NOTHING_DECIDED, Decided, decided
 from langchain_datashunt.prompting.label_logprobs import LabelPrior, check_first_tokens
@@ -147,7 +147,11 @@ class PromptPruningOutputParser(BaseOutputParser[str]):
             policy: Its `PruningFacts` may hold a calibration of the large model's log-probabilities.
             template: The prompt, for its descriptions, aliases and answer style; by default the bare labels.
             **options: The parser's own.
+
+        Raises:
+            PolicyError: `policy` is none.
         """
+        require_policy(policy)
         options = {"label_prior": LabelPrior.of_policy(policy), **options}
         if template is None:
             return cls(policy.classes, **options)

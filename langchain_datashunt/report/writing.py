@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from langchain_datashunt import __version__
 from langchain_datashunt.errors import MissingExtraError, PolicyError
 from langchain_datashunt.policy.costs import Prices
-from langchain_datashunt.policy.shunt_policy import ShuntPolicy
+from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 
 if TYPE_CHECKING:
     from langchain_datashunt.bounds.live_bound import LiveBound
@@ -57,7 +57,7 @@ def write_report(
 
     Raises:
         HardSampleStoreError: There is nothing to report on, or the log cannot be read.
-        PolicyError: Labelled rows without a policy.
+        PolicyError: `policy` is none, or labelled rows are without one.
         RegistryError: The registry cannot be read.
         PolicyMismatchError: `policy` has another id than `policy_id`.
         MissingExtraError: Jinja2 or SciPy is not installed.
@@ -68,6 +68,8 @@ def write_report(
             prices = Prices(input=0.25, output=2.00, currency="USD")
             write_report(HardSampleStore("samples.db"), "report.html", policy=policy, prices=prices)
     """
+    if policy is not None:
+        require_policy(policy)
     if labelled is not None and policy is None:
         raise PolicyError("labelled rows are scored with a policy; give policy=ShuntPolicy.load(...) too")
     try:

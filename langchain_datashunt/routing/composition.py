@@ -72,8 +72,10 @@ class UnboundDataShunt(metaclass=_SaysWhatToWrite):
         return UnboundDataShunt({**self._options, "name": name or self._options.get("name")}).to(large)
 
     def __getattr__(self, name: str) -> Any:
-        """Name the remedy where a method of a Runnable is asked for."""
-        if hasattr(Runnable, name):
+        """Name the remedy where a method of a Runnable, or of a bound shunt, is asked for."""
+        from langchain_datashunt.routing.router import RunnableDataShunt  # noqa: PLC0415  the two know each other
+
+        if hasattr(Runnable, name) or (not name.startswith("_") and hasattr(RunnableDataShunt, name)):
             raise CompositionError(NOT_BOUND)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -62,7 +62,10 @@ def rule_for(small: Any, policy: ShuntPolicy | None, threshold: float | None) ->
     if policy is None:
         return FixedThreshold(classes, check_threshold(threshold)), version
     if not isinstance(policy, ShuntPolicy):
-        raise CompositionError(f"policy= takes a ShuntPolicy; got {type(policy).__name__}")
+        raise CompositionError(
+            "policy= takes a ShuntPolicy, as fit_policy(...) and ShuntPolicy.load(path) return it; got "
+            f"{type(policy).__name__}"
+        )
     policy.check(classes, version)
     return policy, version
 

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_datashunt import HardSampleCallbackHandler, HardSampleStore, InvalidInputError
+from langchain_datashunt import CompositionError, HardSampleCallbackHandler, HardSampleStore, InvalidInputError
 from langchain_datashunt.testing import KeywordSmallModel, RecordingChatModel, ScriptedSmallModel
 
 pytest.importorskip("langchain.agents", reason="langchain asks for another langchain-core")
@@ -138,6 +138,8 @@ def test_the_answer_is_made_of_the_prediction() -> None:
     made = agent_of(model(), answer=lambda _: AIMessage("ready", additional_kwargs={"card": 7}))
     message = last(made.invoke(asked(EASY)))
     assert (message.additional_kwargs, route(message)) == ({"card": 7}, "small")
+    with pytest.raises(CompositionError, match="answer= is a function of the prediction; got dict"):
+        agent_of(model(), answer={"positive": "Great!"})
     with pytest.raises(InvalidInputError, match="answer= returns a text or an AIMessage; got int: 7"):
         agent_of(model(), answer=lambda _: 7).invoke(asked(EASY))
 

@@ -39,6 +39,11 @@ def test_the_list_shows_texts_as_they_are_and_no_control_characters(path: Path) 
     assert "negative x1" in shown
 
 
+def test_the_list_shows_whole_ids_on_a_narrow_terminal(path: Path) -> None:
+    shown = CliRunner().invoke(build_app(), ["samples", "list", "--store", str(path)], env={"COLUMNS": "80"}).output
+    assert all(row["id"] in shown for row in listed(path))
+
+
 def test_the_list_can_be_filtered_and_cut(path: Path) -> None:
     assert [row["input"] for row in listed(path, "--tag", "x")] == ["[red]a[/red] \x1b[31m"]
     assert len(listed(path, "--limit", "1")) == 1

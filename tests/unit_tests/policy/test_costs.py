@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from langchain_datashunt.policy.costs import CallCosts
+from langchain_datashunt.policy.costs import CallCosts, Prices
 
 
 def test_a_deferred_input_pays_for_both_calls() -> None:
@@ -27,11 +29,24 @@ def test_prices_for_another_number_of_inputs_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "costs",
-    [{"small": -1, "large": 1}, {"small": 0, "large": [1, float("nan")]}, {"small": 0, "large": 1, "setup": -1}],
+    [
+        {"small": -1, "large": 1},
+        {"small": 0, "large": [1, float("nan")]},
+        {"small": 0, "large": 1, "setup": -1},
+        {"small": "0", "large": 1},
+        {"small": 0, "large": ["1", "2"]},
+        {"small": 0, "large": None},
+    ],
 )
 def test_negative_costs_are_refused(costs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be 0 or more"):
         CallCosts(**costs)
+
+
+@pytest.mark.parametrize("price", [-1, float("nan"), "0.25", None, [0.25], True])
+def test_what_is_no_price_is_refused_by_name(price: Any) -> None:
+    with pytest.raises(ValueError, match=r"Prices\.output must be a number, 0 or more, got"):
+        Prices(input=0.25, output=price)
 
 
 def test_token_counts_of_unequal_length_are_refused() -> None:

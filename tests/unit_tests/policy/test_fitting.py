@@ -188,6 +188,8 @@ def test_an_infeasible_goal_raises() -> None:
         ({"calibration": "platt"}, CalibrationDataError, "unknown calibration 'platt'"),
         ({"goal": 0.02}, TypeError, r"for example TargetRisk\(0.02\); got 0.02"),
         ({"goal": TargetRisk}, TypeError, "goal must be a TargetRisk"),
+        ({"goal": LABELS}, TypeError, r"got \['[a-z', ]{1,78}$"),
+        ({"labels": ["w" * 99, *LABELS[1:]]}, CalibrationDataError, r"found \['w{60}\.\.\.'\]$"),
         ({"seed": 1.5}, TypeError, "seed must be a whole number, got 1.5"),
     ],
 )
@@ -228,6 +230,8 @@ def test_a_model_that_gives_no_probabilities_is_refused() -> None:
         (lambda: TargetRisk(0.05, confidence_level=1.0), "confidence_level"),
         (lambda: MaxDeferral(1.0), "MaxDeferral.share"),
         (lambda: MaxDeferral(0.3, confidence_level=0.9, costs=CallCosts(0, 1)), "not of cost"),
+        (lambda: MaxDeferral(0.3, costs=0.01), r"MaxDeferral.costs must be CallCosts\(.*got 0.01"),  # type: ignore[arg-type]
+        (lambda: EndToEnd([], margin=0.1, costs=0.01), "EndToEnd.costs"),  # type: ignore[arg-type]
         (lambda: EndToEnd([], margin=-0.1), "EndToEnd.margin"),
         (lambda: EndToEnd([], margin=None), "EndToEnd.margin"),  # type: ignore[arg-type]
         (lambda: EndToEnd([], margin=0.1, prefer="fastest"), "EndToEnd.prefer"),  # type: ignore[arg-type]

@@ -11,11 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_datashunt import (
+    HardSampleStore,
+    PredictionSet,
+    PromptPruningOutputParser,
+    PromptPruningTemplate,
+    evaluate_policy,
+    learn_pruning,
+    measure_hint,
+    write_report,
+)
 from langchain_datashunt.errors import PolicyError, PolicyMismatchError
 from langchain_datashunt.policy.calibration import IsotonicCalibration, NoCalibration, TemperatureScaling
 from langchain_datashunt.policy.certification import Certificate
 from langchain_datashunt.policy.pruning_facts import LogprobCalibration, PruningFacts
 from langchain_datashunt.policy.shunt_policy import CalibrationData, FixedThreshold, ShuntPolicy
+from langchain_datashunt.testing import KeywordSmallModel, RecordingChatModel
 from langchain_datashunt.types import Prediction
 
 ROWS = np.array([[0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
@@ -201,3 +212,20 @@ def test_pruning_facts_that_do_not_fit_are_refused(facts: dict[str, Any], messag
 def test_a_calibration_of_log_probabilities_that_is_none_is_refused(broken: Any) -> None:
     with pytest.raises(PolicyError, match="a finite preference for each class"):
         LogprobCalibration(*broken)
+
+
+@pytest.mark.parametrize("taker", ["evaluate_policy", "learn_pruning", "measure_hint", "for_policy", "write_report"])
+@pytest.mark.parametrize("thing", ["policy.json", KeywordSmallModel({"negative": ["awful"], "positive": ["great"]})])
+def test_what_is_no_policy_is_named_with_where_policies_come_from(taker: str, thing: Any, tmp_path: Path) -> None:
+    small = KeywordSmallModel({"negative": ["awful"], "positive": ["great"]})
+    rows = ["awful", "great"], ["negative", "positive"]
+    prompt = PromptPruningTemplate(small.classes_)
+    take: dict[str, Any] = {
+        "evaluate_policy": lambda: evaluate_policy(thing, ROWS, rows[1]),
+        "learn_pruning": lambda: learn_pruning(thing, small, *rows, PredictionSet(0.9)),
+        "measure_hint": lambda: measure_hint(small, thing, RecordingChatModel(), *rows, prompt=prompt),
+        "for_policy": lambda: PromptPruningOutputParser.for_policy(thing),
+        "write_report": lambda: write_report(HardSampleStore(tmp_path / "log.db"), tmp_path / "page", policy=thing),
+    }
+    with pytest.raises(PolicyError, match=rf"ShuntPolicy\.load\(path\) return it; got {type(thing).__name__}"):
+        take[taker]()

@@ -120,6 +120,13 @@ def test_without_a_large_branch_the_constructor_gives_an_unbound_shunt_that_is_n
     assert {name for name in dir(unbound) if not name.startswith("_")} == {"to", "pipe"}
 
 
+@pytest.mark.parametrize("method", ["decide", "decide_batch", "invoke_with_decision", "as_node"])
+def test_asking_an_unbound_shunt_to_decide_says_what_to_write_too(method: str) -> None:
+    with pytest.raises(CompositionError, match=WHAT_TO_WRITE):
+        getattr(shunt(), method)
+    assert not hasattr(shunt(), "no_such_method")
+
+
 def test_asking_an_unbound_shunt_to_run_says_what_to_write() -> None:
     with pytest.raises(TypeError, match=WHAT_TO_WRITE):
         shunt().invoke(EASY)
