@@ -44,7 +44,7 @@ python_maximum_signature_line_length = 88
 
 MENU = {
     "Tutorial": ["tutorial"],
-    "How to: route": ["composition", "thresholds", "agents", "testing-your-chains"],
+    "How to: route": ["small-models", "composition", "thresholds", "agents", "testing-your-chains"],
     "How to: help the large model": ["candidates", "prompts", "hints"],
     "How to: learn from it": ["hard-samples", "distillation", "registry"],
     "How to: watch": ["audits", "report", "metrics"],
