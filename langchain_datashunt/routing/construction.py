@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
 from langchain_datashunt.candidates import CandidateRule, DropMastered, PredictionSet, TopK, TopP
@@ -80,11 +81,21 @@ def unbound_options(init: Callable[..., None], args: tuple[Any, ...], kwargs: Ma
 
 
 def check_choices(options: Mapping[str, Any]) -> None:
-    """Raise an error if an option is none of its choices, or the audit rate no share."""
+    """Raise an error if an option is none of its choices, the audit rate no share, a prompt or a function none."""
     check_threshold(options.get("audit_rate", 0.0), "audit_rate is the share of accepted inputs to audit;")
     for option, choices in CHOICES.items():
         if options.get(option, choices[0]) not in choices:
             raise CompositionError(f"{option} is one of {list(choices)}; got {options[option]!r}")
+    if (prompt := options.get("prompt")) is not None and not isinstance(prompt, BasePromptTemplate):
+        raise CompositionError(
+            f"prompt= is a prompt template, for example PromptPruningTemplate(labels); got {type(prompt).__name__} "
+            f"{prompt!r:.80}"
+        )
+    if (answer := options.get("answer")) is not None and not callable(answer):
+        raise CompositionError(
+            f"answer= is a function of the prediction, such as lambda prediction: prediction.label; got "
+            f"{type(answer).__name__} {answer!r:.80}"
+        )
 
 
 class BuiltRouting(NamedTuple):

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from langchain_core.runnables import Runnable
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from langchain_datashunt.errors import CompositionError
 from langchain_datashunt.serve.access import Authenticate
 from langchain_datashunt.serve.bodies import (
     BatchReply,
@@ -64,7 +65,7 @@ def create_app(
         warm_up: An input as the small model sees it. /ready is answered 503 until the model has answered it once.
 
     Raises:
-        CompositionError: The chain has no shunt among its steps.
+        CompositionError: The chain has no bound shunt among its steps, or `authenticate` is no function.
         InvalidInputError: The bounds are no two numbers in [0, 1], the lower one first.
         MissingExtraError: FastAPI is not installed (extra ``serve``).
 
@@ -77,6 +78,11 @@ def create_app(
             app = create_app(chain, authenticate=BearerTokens(os.environ["DATASHUNT_TOKEN"]))
             run_server(app, host="0.0.0.0", port=8000)
     """
+    if authenticate is not None and not callable(authenticate):
+        raise CompositionError(
+            "authenticate= is BearerTokens(...) or a function of the request; got something of the type "
+            f"{type(authenticate).__name__} (it is not shown, since it may be a token)"
+        )
     limits = RequestLimits() if limits is None else limits
     bounds = None if threshold_bounds is None else ThresholdBounds.of(threshold_bounds)
     served = ServedChain.of(chain)

@@ -44,7 +44,8 @@ class ServedChain:
             if isinstance(step, RunnableDataShunt):
                 return cls(chain, steps[:position], step)
         raise CompositionError(
-            "a served chain has a RunnableDataShunt among its steps: shunt | llm, or prompt | (shunt | llm) | parser; "
+            "a served chain has a RunnableDataShunt among its steps, with its large model: shunt | llm, or "
+            "prompt | (shunt | llm) | parser; "
             f"got {chain!r:.300}"
         )
 

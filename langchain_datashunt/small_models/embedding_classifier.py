@@ -193,6 +193,11 @@ def default_head() -> Any:
 
 
 def _embeddings_version(embeddings: Embeddings, given: str | None) -> str:
+    if not callable(getattr(embeddings, "embed_documents", None)):
+        raise SmallModelError(
+            "embeddings are a LangChain Embeddings, such as SentenceEncoder.embedded(); got "
+            f"{type(embeddings).__name__} {embeddings!r:.80}"
+        )
     own = version_of(embeddings)
     if own is None and given is None:
         raise SmallModelError(

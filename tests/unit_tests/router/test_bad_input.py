@@ -55,6 +55,14 @@ def test_a_selector_that_finds_none_or_bytes_raises_too(value: Any) -> None:
     assert small.calls == 0
 
 
+@pytest.mark.parametrize("bound", [True, False])
+@pytest.mark.parametrize(("option", "given"), [("prompt", "Classify {text}"), ("answer", {"positive": "good"})])
+def test_options_of_a_wrong_type_are_refused_while_building(option: str, given: Any, bound: bool) -> None:
+    large = {"large": RecordingChatModel()} if bound else {}
+    with pytest.raises(CompositionError, match=rf"{option}= is a .*got {type(given).__name__}"):
+        RunnableDataShunt(small_model(), threshold=0.9, **{option: given}, **large)
+
+
 def test_empty_text_is_ordinary() -> None:
     llm = RecordingChatModel(answers="nothing to see")
     assert (shunt() | llm).invoke("").content == "nothing to see"

@@ -136,6 +136,12 @@ def test_any_function_of_the_request_may_decide() -> None:
         assert (asked(app), asked(app, **{"x-team": "triage"})) == (401, 200)
 
 
+def test_a_token_in_the_place_of_an_authentication_is_refused_and_not_shown() -> None:
+    with pytest.raises(CompositionError, match=r"BearerTokens.*of the type str") as raised:
+        create_app(chain(), authenticate=TOKEN)  # type: ignore[arg-type]
+    assert TOKEN not in str(raised.value)
+
+
 def test_an_authentication_that_answers_other_than_true_refuses() -> None:
     assert asked(create_app(chain(), authenticate=lambda _: "no")) == 401  # type: ignore[arg-type, return-value]
 

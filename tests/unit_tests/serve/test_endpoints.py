@@ -164,7 +164,7 @@ def test_bounds_are_a_range_within_0_and_1(bounds: Any) -> None:
 
 
 def test_a_chain_without_a_shunt_is_refused() -> None:
-    with pytest.raises(CompositionError, match="has a RunnableDataShunt among its steps"):
+    with pytest.raises(CompositionError, match="has a RunnableDataShunt among its steps, with its large model"):
         create_app(RunnableLambda(str.upper))
     with pytest.raises(CompositionError, match="large=None"):
         create_app(shunt())

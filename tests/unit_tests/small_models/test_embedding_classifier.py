@@ -151,6 +151,11 @@ def test_labels_that_nothing_can_be_fitted_on_are_refused(labels: list[str]) -> 
         fitted(labels)
 
 
+def test_a_name_in_the_place_of_embeddings_is_refused() -> None:
+    with pytest.raises(SmallModelError, match=r"embeddings are a LangChain Embeddings.*got str 'all-MiniLM"):
+        EmbeddingClassifier.fit(TEXTS, THREE, embeddings="all-MiniLM-L6-v2", embeddings_version="1")  # type: ignore[arg-type]
+
+
 def test_embeddings_without_a_version_must_be_given_one() -> None:
     with pytest.raises(SmallModelError, match="DeterministicFakeEmbedding has no `version`"):
         EmbeddingClassifier.fit(TEXTS, THREE, embeddings=DeterministicFakeEmbedding(size=4))
