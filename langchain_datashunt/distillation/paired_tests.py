@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from langchain_datashunt.policy.certification import exact_interval, margin_limits
+from langchain_datashunt.policy.certification import exact_interval, margin_limits, upper_limit
 from langchain_datashunt.policy.shortfalls import POWER
 from langchain_datashunt.types import BoolArray
+
+_NO_DISTANCE = 1e-9
+"""Less than this between a change and what it must be above is what rounding leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,37 @@ class PairedChange:
         For 0 by McNemar's exact test; for other margins by `margin_limits`, which keeps a fiftieth of the error level
         for the share of rows that differ.
         """
-        if margin == 0:
-            return self.interval[0] > 0
-        counts = np.array([self.losses]), np.array([self.gains])
-        return bool(margin_limits(*counts, self.n, self.error_level)[0] <= margin)
+        return self._shown(self.losses, self.gains, self.n, margin)
 
     def rows_needed(self, margin: float) -> int | None:
         """Return the rows with which `above` would succeed four times in five if the change is as observed.
 
-        By normal approximation; None where the observed change is not above ``-margin``, so that no number would do.
+        The counts of so many rows are taken where a normal approximation puts their worst fifth, and then tested as
+        `above` tests. None where the observed change is not above ``-margin``, so that no number would do.
         """
+        if self.change + margin < _NO_DISTANCE:
+            return None
+        too_few, enough = self.n, self.n + 1
+        while not self._likely_shown(enough, margin):
+            too_few, enough = enough, 2 * enough
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            too_few, enough = (too_few, middle) if self._likely_shown(middle, margin) else (middle, enough)
+        return enough
+
+    def _likely_shown(self, n: int, margin: float) -> bool:
         from scipy.special import ndtri  # noqa: PLC0415  an extra
 
-        distance = self.change + margin
-        if distance <= 0:
-            return None
-        variance = (self.gains + self.losses) / self.n - self.change**2
-        deviations = float(ndtri(POWER) - ndtri(self.error_level))
-        return max(self.n + 1, int(np.ceil(variance * (deviations / distance) ** 2)))
+        differing = (self.gains + self.losses) / self.n
+        deviation = float(np.sqrt((differing - self.change**2) / n))
+        low = max(self.change - float(ndtri(POWER)) * deviation, -differing)
+        return self._shown(n * (differing - low) / 2, n * (differing + low) / 2, n, margin)
+
+    def _shown(self, losses: float, gains: float, n: int, margin: float) -> bool:
+        counts = np.array([losses]), np.array([gains])
+        if margin == 0:
+            return bool(upper_limit(counts[0], counts[0] + counts[1], self.error_level)[0] < 1 / 2)
+        return bool(margin_limits(*counts, n, self.error_level)[0] <= margin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""

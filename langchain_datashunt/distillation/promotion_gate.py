@@ -42,8 +42,8 @@ class GateVerdict:
         policy: The candidate's own, fitted and certified here; None where none could be certified. It is the policy to
             serve with: no other was judged.
         numbers: What was measured, as plain JSON.
-        rows_needed: Further gold rows with which such a candidate is promoted four times in five, estimated; None
-            unless undecided.
+        rows_needed: Further gold rows with which such a candidate is promoted four times in five at the error level of
+            this look, estimated; None unless undecided.
     """
 
     decision: GateDecision

@@ -43,16 +43,23 @@ def test_no_number_of_rows_shows_what_is_not_there() -> None:
     assert change(5, 10).rows_needed(0.0) is None
 
 
-def test_the_rows_needed_suffice_four_times_in_five() -> None:
-    observed = change(30, 20)
-    needed = observed.rows_needed(0.0)
+@pytest.mark.parametrize(
+    ("gains", "losses", "n", "margin"),
+    [(30, 20, 200, 0.0), (10, 10, 500, 0.01), (1, 1, 500, 0.01), (25, 20, 500, 0.01)],
+)
+def test_the_rows_needed_suffice_four_times_in_five(gains: int, losses: int, n: int, margin: float) -> None:
+    needed = change(gains, losses, n).rows_needed(margin)
     assert needed is not None
-    rng = np.random.default_rng(0)
-    successes = 0
-    for _ in range(300):
-        gains, losses, _rest = rng.multinomial(needed, [30 / 200, 20 / 200, 150 / 200])
-        successes += change(int(gains), int(losses), needed).above(0.0)
-    assert successes / 300 == pytest.approx(0.8, abs=0.08)
+    drawn = np.random.default_rng(0).multinomial(needed, [gains / n, losses / n, 1 - (gains + losses) / n], size=500)
+    shown = [change(int(gained), int(lost), needed).above(margin) for gained, lost, _ in drawn]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.09)
+
+
+def test_systems_that_never_differ_need_the_rows_that_bound_how_often_they_may() -> None:
+    needed = change(0, 0).rows_needed(0.01)
+    assert needed is not None
+    assert not change(0, 0, needed - 1).above(0.01)
+    assert change(0, 0, needed).above(0.01)
 
 
 def test_of_two_equal_systems_one_wins_no_more_often_than_stated() -> None:
