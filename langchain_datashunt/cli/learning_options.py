@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from langchain_datashunt.cli.row_files import answers_in, column, read_rows
 from langchain_datashunt.distillation.promotion_gate import PromotionGate
+from langchain_datashunt.distillation.students import student_of
 from langchain_datashunt.distillation.transformers_training import TransformersTraining
 from langchain_datashunt.policy.goals import TargetRisk
 from langchain_datashunt.registry.model_registry import ModelRegistry
@@ -64,7 +65,12 @@ def material_of(
     replay: Path | None,
     epochs: int,
 ) -> dict[str, Any]:
-    """Return the arguments of `distill` that rows of files and the kind of the promoted model decide."""
+    """Return the arguments of `distill` that rows of files and the kind of the promoted model decide.
+
+    Raises:
+        DistillationError: No student can be made of the promoted model: said at the first round, not at the first for
+            which there is enough to learn from.
+    """
     inputs, labels, _ = columns
     arguments: dict[str, Any] = {}
     if gold is not None:
@@ -73,8 +79,11 @@ def material_of(
     if replay is not None:
         arguments["replay"] = column(read_rows(replay), inputs)
     promoted = registry.promoted()
-    if promoted is not None and isinstance(registry.load(promoted.version).small, TransformersClassifier):
-        arguments["training"] = TransformersTraining(registry.folder / TRAINING, epochs=epochs)
+    if promoted is not None:
+        small = registry.load(promoted.version).small
+        if isinstance(small, TransformersClassifier):
+            arguments["training"] = TransformersTraining(registry.folder / TRAINING, epochs=epochs)
+        student_of(small, arguments.get("training"), progress=None, seed=0)
     return arguments
 
 

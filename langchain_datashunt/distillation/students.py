@@ -51,8 +51,9 @@ def student_of(
         return SklearnStudent(small)
     if isinstance(small, OnnxClassifier):
         raise DistillationError(
-            "an OnnxClassifier cannot be trained: distil the TransformersClassifier that it was exported from, export "
-            "the student with export_onnx, and let the gate judge the export (PromotionGate.judge)"
+            "an OnnxClassifier cannot be trained, so no loop can run where one is promoted. In Python: distil the "
+            "TransformersClassifier that it was exported from, export the student with export_onnx, let the gate judge "
+            "the export (PromotionGate.judge), and add and promote that (the lines stand in docs/registry.md)"
         )
     raise DistillationError(
         f"no student can be made of {type(small).__name__}: distil a scikit-learn classifier, an EmbeddingClassifier "

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from tiny_models import save_tiny_onnx
 from typer.testing import CliRunner
 from worded_texts import draw, hard_samples, model_of
 
-from langchain_datashunt import HardSampleStore, ModelRegistry, PromotionGate, TargetRisk
+from langchain_datashunt import HardSampleStore, ModelRegistry, OnnxClassifier, PromotionGate, ShuntPolicy, TargetRisk
 from langchain_datashunt.cli.learning_options import gate_of
 from langchain_datashunt.cli.main import build_app, main
 
@@ -118,6 +119,23 @@ def test_what_the_file_system_refuses_ends_with_one_message(place: Path, monkeyp
     monkeypatch.setattr("sys.argv", ["datashunt", "loop", "--once", *OPTIONS, "--ledger", "gate.jsonl/ledger.json"])
     with pytest.raises(SystemExit, match=r"datashunt: .*gate\.jsonl"):
         main()
+
+
+@pytest.mark.parametrize("command", [["loop", "--once"], ["loop", "--once", "--min-new", "1000000"], ["distill"]])
+def test_where_an_onnx_model_serves_every_round_names_the_way_out_and_changes_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    save_tiny_onnx(place / "exported")
+    serving = OnnxClassifier(place / "exported")
+    registry = ModelRegistry("models")
+    policy = ShuntPolicy(serving.classes_, threshold=0.9, small_model_version=serving.version)
+    registry.promote(registry.add(serving, policy).number)
+    before = sorted(place.rglob("*"))
+    monkeypatch.setattr("sys.argv", ["datashunt", *command, *OPTIONS])
+    with pytest.raises(SystemExit, match=r"OnnxClassifier cannot be trained.*export the student with export_onnx"):
+        main()
+    assert sorted(place.rglob("*")) == before
+    assert registry.promoted().version == 2  # type: ignore[union-attr]
 
 
 def test_loop_wants_to_be_told_that_one_round_is_meant(place: Path) -> None:
