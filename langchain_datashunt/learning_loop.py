@@ -130,7 +130,8 @@ def learn_once(
 
     The registry's journal of attempts remembers how far the round before has read the samples, whatever became of it. A
     promotion goes through only while the version that the student was compared with still serves; two rounds at once
-    promote at most one. A round that is killed leaves the old version serving, and the next one begins anew.
+    promote at most one. A round that is killed before it promotes leaves the old version serving; the next one begins
+    anew, and where the student is the same one, that is the same look at the gate's rows.
 
     Args:
         registry: Its promoted version is the parent.
