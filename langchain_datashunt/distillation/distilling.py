@@ -110,7 +110,8 @@ def distill(
         seed: Of everything random.
 
     Raises:
-        DistillationError: Nothing is left to learn from, a class would be lost, or the model cannot be trained.
+        DistillationError: The samples are no records, nothing is left to learn from, a class would be lost, or the
+            model cannot be trained.
         CalibrationDataError: A gold label is none of the classes.
         PolicyMismatchError: The policy is not the serving model's.
         MissingExtraError: scikit-learn, SciPy or transformers is not installed.

@@ -65,7 +65,7 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     weighs at most as much as all of *acquire*, before screening, and `LessonRules.retain_weight` times that.
 
     Raises:
-        DistillationError: Nothing is left to acquire.
+        DistillationError: The samples are no records, or nothing is left to acquire.
         CalibrationDataError: A gold label is none of the classes.
         PolicyMismatchError: The policy is not that of the frozen model.
     """
@@ -73,7 +73,7 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     if material.policy is not None:
         material.policy.check(classes, version_of(small))
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
-    samples = list(material.samples)
+    samples = _records(material.samples)
     reading = _Reading(classes, rules, counts, set(_reading_keys(material.held_out)))
     golden = reading.gold_rows(material.gold, samples)
     hard = reading.teacher_rows(samples, set(_keys([row.input for row in golden])))
@@ -91,6 +91,16 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     n_gold = int(acquire.gold.sum())
     counts.update(acquire=len(acquire) - n_gold, gold=n_gold, retain=len(retain))
     return Lessons(classes, acquire, retain, counts)
+
+
+def _records(samples: Iterable[HardSample]) -> list[HardSample]:
+    found = list(samples) if isinstance(samples, Iterable) else [samples]
+    for each in found:
+        if not isinstance(each, HardSample):
+            raise DistillationError(
+                f"samples are HardSample records, as store.iter_samples() yields them; got {type(each).__name__}"
+            )
+    return found
 
 
 class _Row(NamedTuple):
@@ -114,6 +124,8 @@ class _Reading:
 
     def gold_rows(self, gold: tuple[Sequence[Any], Sequence[Any]] | None, samples: Sequence[HardSample]) -> list[_Row]:
         """Return the rows whose label is a person's, one an input; those of `gold` before those of records."""
+        if gold is not None and len(gold) != 2:  # noqa: PLR2004  a pair
+            raise CalibrationDataError(f"gold is a pair of columns, gold=(inputs, labels); got {len(gold)} entries")
         inputs, labels = ((), ()) if gold is None else gold
         if len(inputs) != len(labels):
             raise CalibrationDataError(f"each gold input needs one label: got {len(inputs)} and {len(labels)}")

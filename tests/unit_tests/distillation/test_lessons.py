@@ -14,6 +14,7 @@ from langchain_datashunt.errors import CalibrationDataError, DistillationError, 
 from langchain_datashunt.policy.calibration import NoCalibration
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy
 from langchain_datashunt.small_models import FunctionClassifier
+from langchain_datashunt.store import HardSampleStore
 
 SURE = {"sure positive": 0.95, "sure negative": 0.05}
 
@@ -185,6 +186,17 @@ def test_retaining_never_outweighs_acquiring() -> None:
 def test_nothing_to_learn_from_is_an_error_that_counts_what_came() -> None:
     with pytest.raises(DistillationError, match="'unusable': 1"):
         lessons(sample("a", complete=False))
+
+
+@pytest.mark.parametrize("samples", [["a text"], "a text", HardSampleStore], ids=["texts", "text", "no iterable"])
+def test_samples_that_are_no_records_are_named(samples: Any) -> None:
+    with pytest.raises(DistillationError, match=r"as store\.iter_samples\(\) yields.*got (str|type)"):
+        make_lessons(SMALL, Material(samples=samples), LessonRules(**RULES))
+
+
+def test_gold_rows_are_a_pair_of_columns_and_no_list_of_pairs() -> None:
+    with pytest.raises(CalibrationDataError, match=r"gold=\(inputs, labels\); got 3 entries"):
+        lessons(gold=[("a", "positive"), ("b", "negative"), ("c", "positive")])
 
 
 def test_a_gold_label_of_another_class_is_an_error() -> None:
