@@ -70,11 +70,13 @@ def distill(
         console.print("not kept: a version needs a policy", highlight=False)
         return
     version = candidate.add_to(models)
-    console.print(
-        f"kept as version {version.number}; to let it serve: datashunt models promote {version.number} "
-        f"--replacing {candidate.serving.number} --registry {registry}",
-        highlight=False,
-    )
+    kept = f"kept as version {version.number}, which does not serve"
+    if candidate.verdict.decision != "reject":
+        kept += (
+            f"; to let it: datashunt models promote {version.number} --replacing {candidate.serving.number} "
+            f"--registry {registry}"
+        )
+    console.print(kept, highlight=False)
 
 
 def loop(

@@ -128,7 +128,9 @@ class PromotionGate:
         """Keep the rows; see the class."""
         lengths = {len(inputs), len(labels), len(inputs if large_answers is None else large_answers)}
         if not isinstance(goal, TargetRisk):
-            raise DistillationError(f"a gate certifies a selective risk: give goal=TargetRisk(...), got {goal!r}")
+            raise DistillationError(
+                f"a gate certifies a selective risk: give goal=TargetRisk(...), got {type(goal).__name__}"
+            )
         if len(lengths) != 1:
             raise DistillationError(f"each gate row needs one input, label and large answer; got lengths {lengths}")
         if not 0 <= margin < 1:
@@ -140,10 +142,14 @@ class PromotionGate:
         self._large_answers = None if large_answers is None else list(large_answers)
         self._seed = seed
         self._ledger = GateLedger(ledger, error_budget)
-        fits = as_uniform(hash_inputs(self.inputs, seed + _SEED_APART)) < POLICY_SHARE
+        hashes = hash_inputs(self.inputs, seed + _SEED_APART)
+        fits = as_uniform(hashes) < POLICY_SHARE
         self._policy_rows, self._compared = np.flatnonzero(fits), np.flatnonzero(~fits)
         if not len(self._policy_rows) or not len(self._compared):
-            raise DistillationError(f"{len(self.inputs)} gold rows cannot be halved: give more")
+            raise DistillationError(
+                f"{len(self.inputs)} gold rows with {len(np.unique(hashes))} different inputs cannot be halved: give "
+                "more (equal inputs stay together; inputs come first, then their labels)"
+            )
 
     def fit_policy(self, small: SmallModel, *, confidence_score: ConfidenceScore = "max_probability") -> ShuntPolicy:
         """Fit and certify a policy on the half of the rows that is there for it.

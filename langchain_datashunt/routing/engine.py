@@ -18,7 +18,7 @@ from langchain_datashunt.routing.audits import maybe_audited
 from langchain_datashunt.routing.completion_order import CompletionOrder, made_before
 from langchain_datashunt.routing.deciding import Decider, Decisions, describe, is_control_flow
 from langchain_datashunt.routing.hard_branch import LargeInputs
-from langchain_datashunt.routing.inputs import Selector, select_input
+from langchain_datashunt.routing.inputs import Selector, check_several, select_input
 from langchain_datashunt.routing.listening import tell
 from langchain_datashunt.routing.outputs import Answerer, StreamStamp
 from langchain_datashunt.routing.per_request import (
@@ -84,8 +84,9 @@ class Routing:
         """Find out, before any model runs, which inputs can be routed.
 
         Raises:
-            InvalidInputError: One cannot, and `return_exceptions` is False.
+            InvalidInputError: One cannot, and `return_exceptions` is False; or the inputs are no sequence of several.
         """
+        check_several(inputs)
         checked = Checked([], [], {})
         for i, (value, config) in enumerate(zip(inputs, configs, strict=True)):
             try:
@@ -108,6 +109,7 @@ class Routing:
 
     def decide(self, inputs: Sequence[Any], requests: Requests = NOTHING_ASKED) -> Decisions:
         """Decide about a batch without runs, configs or the large branch."""
+        check_several(inputs)
         return self.decider.decide([self.select(value) for value in inputs], requests)
 
     def completion_order(

@@ -35,6 +35,14 @@ def select_input(value: Any, selector: Selector | None = None) -> Any:
     return _text_of(selected) if is_conversation else selected
 
 
+def check_several(inputs: Any) -> None:
+    """Raise `InvalidInputError` if one input came in the place of several: its characters would be asked one by one."""
+    if isinstance(inputs, (str, bytes, Mapping)):
+        raise InvalidInputError(
+            f"a batch takes a list of inputs; got one input, {_shown(inputs)}: put it into a list, or call invoke"
+        )
+
+
 def last_human_text(messages: Sequence[Any]) -> str:
     """Return the text of the last human message.
 

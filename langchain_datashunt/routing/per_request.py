@@ -12,6 +12,7 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec
 from pydantic import Field, WithJsonSchema
 
 from langchain_datashunt.errors import InvalidInputError
+from langchain_datashunt.prompting.decided import DECISION_KEY
 from langchain_datashunt.types import FloatArray, RouteSwitch
 
 THRESHOLD_KEY = "datashunt_threshold"
@@ -22,6 +23,9 @@ REQUEST_KEY = "datashunt_request"
 
 DECIDED_KEY = "__datashunt_decided"
 """Where ``batch_as_completed`` hands decisions that are already made to ``invoke``; never passed on to children."""
+
+_KEYS = frozenset({THRESHOLD_KEY, ROUTE_KEY, REQUEST_KEY, DECISION_KEY})
+"""The last one is not the caller's: the large branch finds the decision about its input there."""
 
 _NUMBER = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 """The threshold's schema. Pydantic says `anyOf` for None, which leaves LangServe's playground a blank page."""
@@ -95,10 +99,16 @@ def requests_of(configs: Sequence[RunnableConfig]) -> Requests:
 
 
 def check_request(config: RunnableConfig) -> None:
-    """Raise `InvalidInputError` if a config asks for a threshold or a route that does not exist."""
+    """Raise `InvalidInputError` if a config asks for what does not exist: a threshold, a route, or a misspelt key."""
     options = config.get("configurable")
     if not options:
         return
+    unknown = [key for key in options if str(key).startswith("datashunt_") and key not in _KEYS]
+    if unknown:
+        raise InvalidInputError(
+            f'config["configurable"] has {unknown}, which means nothing to a shunt; a request may set '
+            f"{[THRESHOLD_KEY, ROUTE_KEY, REQUEST_KEY]}"
+        )
     threshold = options.get(THRESHOLD_KEY)
     if threshold is not None:
         check_threshold(threshold, f'config["configurable"]["{THRESHOLD_KEY}"]')

@@ -56,10 +56,10 @@ def answered(texts: list[str], labels: list[str]) -> list[Any]:
     ]
 
 
-def taught(small: TransformersClassifier, n: int, folder: Path) -> None:
-    """A first model, which has seen little."""
-    training = TransformersTraining(folder, epochs=4, learning_rate=1e-2, validation_share=0)
-    distill(small, answered(*draw(n, 1)), screen=False, training=training)
+def taught(small: TransformersClassifier, folder: Path) -> None:
+    """A first model."""
+    training = TransformersTraining(folder, epochs=8, learning_rate=1e-2, validation_share=0)
+    distill(small, answered(*draw(160, 1)), screen=False, training=training)
 
 
 def test_the_round_of_the_page_promotes_the_export_of_a_better_student(
@@ -72,7 +72,7 @@ def test_the_round_of_the_page_promotes_the_export_of_a_better_student(
         for weights in network.parameters():
             weights.mul_(0.2 if weights.ndim > 1 else 1.0)  # such large random weights as it has learn slowly
     network.save_pretrained("untrained")
-    taught(TransformersClassifier("untrained"), 40, Path("parent"))
+    taught(TransformersClassifier("untrained"), Path("parent"))
 
     gate = PromotionGate(*draw(400, 2), goal=TargetRisk(0.45), ledger="gate.json")
     save_tiny_onnx(Path("serving"))  # no export of the parent, which would take as long again

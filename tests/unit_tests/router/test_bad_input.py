@@ -47,6 +47,29 @@ def test_none_and_bytes_raise_before_any_model_runs(way: Any, value: Any) -> Non
     assert (small.calls, llm.calls) == (0, [])
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda chain: chain.batch("hello"),
+        lambda chain: chain.decide_batch("hello"),
+        lambda chain: asyncio.run(chain.abatch("hello")),
+        lambda chain: list(chain.batch_as_completed("hello")),
+    ],
+)
+def test_one_text_in_the_place_of_several_is_not_asked_letter_by_letter(way: Any) -> None:
+    small, llm = small_model(), RecordingChatModel()
+    with pytest.raises(InvalidInputError, match="a batch takes a list of inputs; got one input, str 'hello'"):
+        way(shunt(small) | llm)
+    assert (small.calls, llm.calls) == (0, [])
+
+
+def test_a_misspelt_wish_of_a_request_is_refused() -> None:
+    small, llm = small_model(), RecordingChatModel()
+    with pytest.raises(InvalidInputError, match=r"\['datashunt_treshold'\].*'datashunt_threshold'"):
+        (shunt(small) | llm).invoke(EASY, {"configurable": {"datashunt_treshold": 0.5, "thread_id": "1"}})
+    assert (small.calls, llm.calls) == (0, [])
+
+
 @pytest.mark.parametrize("value", [None, b"bytes"])
 def test_a_selector_that_finds_none_or_bytes_raises_too(value: Any) -> None:
     small = small_model()
