@@ -156,7 +156,7 @@ async def test_nobody_is_overtaken_by_more_than_a_pass() -> None:
 
 async def test_only_the_request_that_the_model_fails_on_gets_the_error() -> None:
     small = numbers(raise_on=[13])
-    batched = MicroBatched(small, max_wait_ms=PATIENT)
+    batched = MicroBatched(small, max_batch_size=32, max_wait_ms=PATIENT)
     answers = await asyncio.gather(*[batched.apredict_proba([i]) for i in range(32)], return_exceptions=True)
     failed = [i for i, answer in enumerate(answers) if isinstance(answer, BaseException)]
     assert failed == [13]
