@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_datashunt.distillation.distilling import Distillation, distill
+from langchain_datashunt.distillation.lessons import records_of
 from langchain_datashunt.distillation.promotion_gate import GateVerdict, PromotionGate
-from langchain_datashunt.errors import RegistryError
+from langchain_datashunt.errors import DistillationError, RegistryError
 from langchain_datashunt.registry.model_registry import ModelRegistry
 from langchain_datashunt.registry.model_versions import ModelVersion, ServedVersion
 from langchain_datashunt.registry.published_files import number_name, numbers_in, publish_file
@@ -142,7 +143,7 @@ def learn_once(
 
     Raises:
         RegistryError: No version is promoted, or another one was meanwhile.
-        DistillationError: The model cannot be trained.
+        DistillationError: The model cannot be trained, or an argument is of another kind.
 
     Example:
         .. code-block:: python
@@ -151,7 +152,10 @@ def learn_once(
             if outcome.status == "promoted":
                 serving.reload()
     """
-    listed = list(samples)
+    for name, given, kind in (("registry", registry, ModelRegistry), ("gate", gate, PromotionGate)):
+        if not isinstance(given, kind):
+            raise DistillationError(f"learn_once(registry, samples, gate): {name} is no {kind.__name__}: {given!r:.80}")
+    listed = records_of(samples)
     before = _last_attempt(registry)
     trainable = [sample for sample in listed if sample.target is not None]
     new = sum(before is None or _arrival(sample) > before["newest"] for sample in trainable)

@@ -30,6 +30,10 @@ def estimate(
 ) -> None:
     """Estimate disagreement with the LLM, and error, among the inputs that a policy accepts."""
     with opened(store) as log:
+        stats = log.stats(tenant=tenant)
+        known = {each.policy_id for each in stats.routes} | {each.policy_id for each in stats.traffic}
+        if policy not in known:
+            raise AuditError(f"the log has nothing of policy {policy!r}, tenant {tenant!r}; it has {sorted(known)}")
         estimates = log.estimate(policy_id=policy, tenant=tenant, confidence_level=confidence_level)
     typer.echo(json.dumps(estimates.to_dict()) if as_lines else str(estimates))
 

@@ -73,7 +73,7 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     if material.policy is not None:
         material.policy.check(classes, version_of(small))
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
-    samples = _records(material.samples)
+    samples = records_of(material.samples)
     reading = _Reading(classes, rules, counts, set(_reading_keys(material.held_out)))
     golden = reading.gold_rows(material.gold, samples)
     hard = reading.teacher_rows(samples, set(_keys([row.input for row in golden])))
@@ -93,7 +93,12 @@ def make_lessons(small: SmallModel, material: Material, rules: LessonRules) -> L
     return Lessons(classes, acquire, retain, counts)
 
 
-def _records(samples: Iterable[HardSample]) -> list[HardSample]:
+def records_of(samples: Iterable[HardSample]) -> list[HardSample]:
+    """Return the records of a log.
+
+    Raises:
+        DistillationError: These are none, but texts or the log itself.
+    """
     found = list(samples) if isinstance(samples, Iterable) else [samples]
     for each in found:
         if not isinstance(each, HardSample):

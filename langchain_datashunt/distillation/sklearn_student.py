@@ -68,8 +68,13 @@ def weighted_rows(targets: Any, weights: Any) -> tuple[NDArray[np.intp], NDArray
 
 
 def _fit(classifier: Any, inputs: Any, labels: Any, weights: Any) -> Any:
+    from sklearn.pipeline import Pipeline  # noqa: PLC0415  an extra
     from sklearn.utils.validation import has_fit_parameter  # noqa: PLC0415  an extra
 
+    if isinstance(classifier, Pipeline):
+        raise DistillationError(
+            "a pipeline that ends in a pipeline cannot be distilled: put the steps of both into one, make_pipeline(...)"
+        )
     if not has_fit_parameter(classifier, "sample_weight"):
         raise DistillationError(
             f"{type(classifier).__name__} takes no sample_weight, so it cannot learn soft labels: distil a classifier "

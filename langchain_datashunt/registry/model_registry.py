@@ -196,6 +196,8 @@ class ModelRegistry:
         return self.folder / PROMOTIONS / f"{number_name(sequence)}.json"
 
     def _folder_of(self, number: int) -> Path:
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise RegistryError(f"a version is named by its number, an int; got {type(number).__name__} {number!r:.80}")
         folder = self.folder / VERSIONS / number_name(number)
         if not folder.is_dir():
             raise RegistryError(

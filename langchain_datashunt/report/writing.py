@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_datashunt import __version__
-from langchain_datashunt.errors import MissingExtraError, PolicyError
+from langchain_datashunt.errors import HardSampleStoreError, MissingExtraError, PolicyError
 from langchain_datashunt.policy.costs import Prices
 from langchain_datashunt.policy.shunt_policy import ShuntPolicy, require_policy
 
@@ -68,6 +68,12 @@ def write_report(
             prices = Prices(input=0.25, output=2.00, currency="USD")
             write_report(HardSampleStore("samples.db"), "report.html", policy=policy, prices=prices)
     """
+    if not callable(getattr(store, "stats", None)):
+        raise HardSampleStoreError(
+            f'a report reads a HardSampleStore, as HardSampleStore("samples.db"); got {store!r:.80}'
+        )
+    if prices is not None and not isinstance(prices, Prices):
+        raise TypeError(f"prices are Prices(input=..., output=...); got {prices!r:.80}")
     if policy is not None:
         require_policy(policy)
     if labelled is not None and policy is None:

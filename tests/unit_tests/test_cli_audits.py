@@ -56,6 +56,15 @@ def test_estimate_prints_what_the_log_says(tmp_path: Path) -> None:
     assert printed["disagreement"]["audits"] == 1
 
 
+def test_estimate_names_the_policies_that_the_log_has(tmp_path: Path) -> None:
+    path = str(tmp_path / "samples.db")
+    with HardSampleStore(path) as store:
+        store.append([sample("a", route="audit", sampling_probability=0.02)])
+    result = CliRunner().invoke(build_app(), ["audits", "estimate", "--policy", "polcy", "--store", path])
+    assert result.exit_code == 1
+    assert str(result.exception) == "the log has nothing of policy 'polcy', tenant None; it has ['policy']"
+
+
 def fed(tmp_path: Path, wrong: int, right: int) -> tuple[str, str]:
     """A log with so many labelled audits, and the file of a bound to be."""
     path = str(tmp_path / "samples.db")

@@ -203,6 +203,9 @@ def test_models_that_cannot_be_trained_are_refused_with_what_can() -> None:
     neighbours = make_pipeline(TfidfVectorizer(), KNeighborsClassifier()).fit(*gold)
     with pytest.raises(DistillationError, match="sample_weight"):
         distill(neighbours, answered(*gold))
+    nested = make_pipeline(TfidfVectorizer(), make_pipeline(LogisticRegression())).fit(*gold)
+    with pytest.raises(DistillationError, match="a pipeline that ends in a pipeline"):
+        distill(nested, answered(*gold))
 
 
 def test_an_onnx_model_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from worded_texts import draw, hard_samples, model_of
 
 from langchain_datashunt import ModelRegistry, PromotedModel, PromotionGate, RegistryError, TargetRisk, learn_once
+from langchain_datashunt.errors import DistillationError
 from langchain_datashunt.learning_loop import attempts
 from langchain_datashunt.small_models import version_of
 
@@ -113,6 +114,16 @@ def test_a_student_that_was_compared_with_a_version_that_no_longer_serves_is_not
 def test_a_registry_that_has_promoted_nothing_has_nothing_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no version is promoted, so there is none to distil from"):
         learn_once(ModelRegistry(tmp_path / "models"), hard_samples(REQUESTS, ANSWERS), gate_in(tmp_path))
+
+
+def test_arguments_in_another_order_are_named(registry: ModelRegistry, tmp_path: Path) -> None:
+    gate: Any = gate_in(tmp_path)
+    with pytest.raises(DistillationError, match="gate is no PromotionGate"):
+        learn_once(registry, gate, hard_samples(REQUESTS, ANSWERS))
+    with pytest.raises(DistillationError, match=r"registry is no ModelRegistry: 'models'"):
+        learn_once("models", hard_samples(REQUESTS, ANSWERS), gate)  # type: ignore[arg-type]
+    with pytest.raises(DistillationError, match="samples are HardSample records"):
+        learn_once(registry, gate, gate)
 
 
 def test_what_is_noted_of_a_round_holds_no_input(registry: ModelRegistry, first: Any, tmp_path: Path) -> None:

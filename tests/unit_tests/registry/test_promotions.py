@@ -72,6 +72,11 @@ def test_a_version_can_be_bound_to_replace_the_one_that_it_was_compared_with(reg
     assert served(registry) == [1, 2]
 
 
+def test_a_version_is_named_by_a_number(registry: ModelRegistry) -> None:
+    with pytest.raises(RegistryError, match="by its number, an int; got str '1'"):
+        registry.promote("1")  # type: ignore[arg-type]
+
+
 def test_a_version_that_does_not_exist_is_not_promoted(registry: ModelRegistry) -> None:
     with pytest.raises(RegistryError, match=r"has no version 7; it has \[1, 2, 3\]"):
         registry.promote(7)

@@ -131,6 +131,10 @@ def test_an_empty_log_and_a_wrong_policy_are_refused(store: HardSampleStore, tmp
     policy = ShuntPolicy(classes=("positive", "negative"), threshold=0.8)
     with pytest.raises(PolicyMismatchError, match="asked for 'other'"):
         write_report(store, tmp_path / "report.html", policy=policy, policy_id="other")
+    with pytest.raises(HardSampleStoreError, match=r"reads a HardSampleStore, .*; got 'samples.db'"):
+        write_report("samples.db", tmp_path / "report.html")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"prices are Prices\(.*; got 0.2"):
+        write_report(store, tmp_path / "report.html", prices=0.2)  # type: ignore[arg-type]
     assert not (tmp_path / "report.html").exists()
 
 
