@@ -75,7 +75,8 @@ def _of_one_input(node: Any, axis: int) -> Axes | None:  # noqa: ARG001  a rule 
 
 
 def _of_broadcast(node: Any, axis: int) -> Axes | None:
-    shape, axes = node.outputs[0].shape, Axes()
+    shape = node.outputs[0].shape
+    axes: Axes = []
     for value in node.inputs:
         own = axis - (len(shape) - len(value.shape))
         if own < 0 or value.shape[own] == 1:

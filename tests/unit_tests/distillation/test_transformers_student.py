@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ VERDICTS = {"good": "positive", "great": "positive", "bad": "negative", "awful":
 FILMS, ORDERS = ["the", "of", "and", "film", "was", "story", "actors"], WORDS[11:]
 RNG = np.random.default_rng(0)
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 def texts(words: list[str], endings: list[str], n: int) -> list[str]:
     starts = [" ".join(RNG.choice(words, size=int(RNG.integers(2, 6)))) for _ in range(4 * n)]
@@ -44,15 +45,6 @@ def label(text: str) -> str:
 
 HARD, REPLAY = texts(FILMS, list(VERDICTS), 160), texts(ORDERS, ORDERS, 80)
 SAMPLES = [sample(text, label=label(text), classes=CLASSES, id=str(place)) for place, text in enumerate(HARD)]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """So small a network is slowed down by a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "registry.md"
 CLASSES = ("negative", "neutral", "positive")
 VERDICTS = {"good": "positive", "great": "positive", "bad": "negative", "awful": "negative"}
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """So small a network is slowed down by a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def draw(n: int, seed: int) -> tuple[list[str], list[str]]:
